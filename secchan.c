@@ -1,0 +1,2607 @@
+/* secchan.c: the protocol secchan/1: keys, handshake, records, and the blocking
+ * layer over them.
+ * Needs:   rsa_mini.c, bignum.c; an operating system only in section 2, which
+ *          SC_NO_OS removes.
+ * Map:     1 the wire   2 the door to the operating system   3 HMAC, HKDF
+ *          4 ChaCha20   5 Poly1305   6 AEAD   7 which frame may come now
+ *          8 key schedule   9 handshake, a function per message   10 records
+ *          11 the layer without I/O   12 the server's long-lived half
+ *          13 the blocking layer   14 known_hosts, authorized_keys, key files
+ *          15 errors in words
+ * Secret:  s1 s2 s3, HS, MS, k_*, record keys, plaintexts.   Public: lengths,
+ *          frames, public keys, T2..T5, and each VERDICT once it has fallen.
+ * Sources: the names are those of docs/PROTOCOL.md; RFC 2104, RFC 5869,
+ *          RFC 8439. */
+
+#ifndef SC_NO_OS
+#if defined(__linux__) && !defined(_POSIX_C_SOURCE)
+#define _POSIX_C_SOURCE 200809L
+#elif defined(__APPLE__) && !defined(_DARWIN_C_SOURCE)
+#define _DARWIN_C_SOURCE
+#endif
+#endif
+
+#define SECCHAN_INTERNAL
+#include "secchan.h"
+
+/* ---- 1. the wire --------------------------------------------------------- */
+
+/* Everything is a frame:
+ *
+ *     type | version = 1 | length of the body, 2 bytes, high first | body
+ *
+ *  M1 KEY_REQUEST     ->   (nothing)
+ *  M2 PUBLIC_KEYS     <-   server random, 32 | Ke, 256 | Kh, 256..512
+ *  M3 SESSION_KEY     ->   C1, as Kh | C2, 256 | identity box, 16 or 16 + Kc
+ *  M4 CONFIRM         <-   confirm box, 16 or 16 + Kc
+ *  M5 CLIENT_CONFIRM  ->   proof box, 16        (only if the client named Kc)
+ *     DATA           <->   0..16384 sealed bytes + 16: a message, or its end
+ *     DATA_MORE      <->   1..16384 sealed bytes + 16: more of it follows
+ *     CLOSE          <->   1 sealed byte + 16: the reason                    */
+enum {
+    KEY_REQUEST = 1, PUBLIC_KEYS = 2, SESSION_KEY = 3, CONFIRM = 4,
+    CLIENT_CONFIRM = 5, DATA = 6, DATA_MORE = 7, CLOSE = 8
+};
+enum { CLOSE_DONE = 0, CLOSE_REFUSED = 1, CLOSE_PROTOCOL = 2, CLOSE_INTERNAL = 3 };
+
+#define VERSION 1
+#define SECRET_LEN 32                   /* s1, s2, s3 */
+#define RANDOM_LEN 32                   /* the server's, in M2 */
+#define KE_LEN 256                      /* the short-lived key has 2048 bits */
+#define KE_BITS (8 * KE_LEN)
+#define RECORDS_PER_KEY 65536
+
+/* What a side waits for.  OPEN: its last handshake frame is sent and verified. */
+enum { WAIT_M1 = 1, WAIT_M2, WAIT_M3, WAIT_M4, WAIT_M5, OPEN };
+
+static const uint8_t nonce_0[12] = { 0 };
+
+typedef char sc_channel_fits[sizeof(sc_channel) <= 1024 ? 1 : -1];
+
+static void put_header(uint8_t *frame, int type, size_t body_len)
+{
+    frame[0] = (uint8_t)type;
+    frame[1] = VERSION;
+    frame[2] = (uint8_t)(body_len >> 8);
+    frame[3] = (uint8_t)body_len;
+}
+
+/* sc_wipe: the compiler cannot know what a volatile pointer points to, so it
+ * must make the call. */
+static void *(*const volatile wipe_memset)(void *, int, size_t) = memset;
+
+void sc_wipe(void *p, size_t len)
+{
+    wipe_memset(p, 0, len);
+}
+
+/* ---- 2. the door to the operating system --------------------------------- */
+
+#ifndef SC_NO_OS
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* os_entropy: n <= 256 random bytes, 0 if they came.  Both calls wait until the
+ * system has been seeded, and never give fewer bytes than asked. */
+#if defined(__linux__) || defined(__CYGWIN__)
+#include <sys/random.h>
+static int os_entropy(uint8_t *out, size_t n)
+{
+    ssize_t got;
+    do
+        got = getrandom(out, n, 0);
+    while (got < 0 && errno == EINTR);
+    return got == (ssize_t)n ? 0 : -1;
+}
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__OpenBSD__) \
+    || defined(__NetBSD__) || defined(__DragonFly__) || defined(__sun)   \
+    || defined(__wasi__) || defined(__EMSCRIPTEN__)
+#if !defined(__OpenBSD__)
+#include <sys/random.h>
+#endif
+static int os_entropy(uint8_t *out, size_t n)
+{
+    return getentropy(out, n);
+}
+#else
+#error "secchan: no source of random bytes is known for this system. Compile \
+with -DSC_NO_OS and write sc_os_random yourself (see secchan.h)."
+#endif
+
+int sc_os_random(void *ctx, uint8_t *out, size_t len)
+{
+    size_t n, done;
+    (void)ctx;
+    for (done = 0; done < len; done += n) {
+        n = len - done < 256 ? len - done : 256;
+        if (os_entropy(out + done, n) != 0) {
+            sc_wipe(out, len);
+            return SC_ERR_RANDOM;
+        }
+    }
+    return SC_OK;
+}
+
+uint64_t sc_now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* -- sockets: non-blocking, so that poll() alone decides how long to wait -- */
+
+#define AGAIN (-1000)                   /* nothing could be moved just now */
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0                  /* macOS: SO_NOSIGPIPE, below */
+#endif
+
+static int os_prepare_socket(int fd)
+{
+    int one = 1, flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return SC_ERR_IO;
+    /* Records are whole thoughts: no waiting for more to fill a packet.  Fails
+     * harmlessly on sockets that are not TCP. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+#ifdef SO_NOSIGPIPE
+    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &one, sizeof one);
+#endif
+    return SC_OK;
+}
+
+/* os_wait: until fd is ready for events, or until_ms (0: for ever).  Gives what
+ * happened, or SC_ERR_TIMEOUT, SC_ERR_IO. */
+static int os_wait(int fd, int events, uint64_t until_ms)
+{
+    struct pollfd p;
+    for (;;) {
+        uint64_t now = sc_now_ms(), left = 60000;
+        int n;
+        if (until_ms != 0 && now >= until_ms)
+            return SC_ERR_TIMEOUT;
+        if (until_ms != 0 && until_ms - now < left)
+            left = until_ms - now;
+        p.fd = fd;
+        p.events = (short)events;
+        p.revents = 0;
+        n = poll(&p, 1, (int)left);
+        if (n > 0)
+            return p.revents;
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            return SC_ERR_IO;
+    }
+}
+
+/* os_recv, os_send: bytes moved, AGAIN, or SC_ERR_IO.  A reset connection has
+ * ended: os_recv says 0, and the channel knows whether it might. */
+static long os_recv(int fd, void *buf, size_t len)
+{
+    ssize_t n;
+    do
+        n = recv(fd, buf, len, 0);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return (long)n;
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+        return AGAIN;
+    return errno == ECONNRESET || errno == EPIPE ? 0 : SC_ERR_IO;
+}
+
+static long os_send(int fd, const void *buf, size_t len)
+{
+    ssize_t n;
+    do
+        n = send(fd, buf, len, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return (long)n;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? AGAIN : SC_ERR_IO;
+}
+
+/* os_drain: shut down writing, then read and drop what still comes, until the
+ * peer ends or until_ms.  Closing with bytes unread would reset the connection
+ * and could destroy the CLOSE that is under way. */
+static void os_drain(int fd, uint64_t until_ms)
+{
+    char dropped[1024];
+    long n;
+    (void)shutdown(fd, SHUT_WR);
+    while (sc_now_ms() < until_ms) {
+        n = os_recv(fd, dropped, sizeof dropped);
+        if (n == AGAIN ? os_wait(fd, POLLIN, until_ms) < 0 : n <= 0)
+            return;
+    }
+}
+
+/* os_resolve: addresses of host:port, to be freed by the caller, or NULL. */
+static struct addrinfo *os_resolve(const char *host, unsigned port, int family,
+                                   int flags)
+{
+    struct addrinfo hints, *list = NULL;
+    char service[8];
+    memset(&hints, 0, sizeof hints);
+    hints.ai_family = family;
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = flags;
+    (void)snprintf(service, sizeof service, "%u", port);
+    return getaddrinfo(host, service, &hints, &list) == 0 ? list : NULL;
+}
+
+/* os_connect: a socket connected to one address, or an error. */
+static int os_connect(const struct addrinfo *a, uint64_t until_ms, int *fd)
+{
+    int error = 0, events;
+    socklen_t len = sizeof error;
+    *fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
+    if (*fd < 0)
+        return SC_ERR_IO;
+    (void)fcntl(*fd, F_SETFD, FD_CLOEXEC);
+    if (os_prepare_socket(*fd) == SC_OK
+        && (connect(*fd, a->ai_addr, a->ai_addrlen) == 0
+            || errno == EINPROGRESS || errno == EINTR)) {
+        events = os_wait(*fd, POLLOUT, until_ms);
+        if (events >= 0
+            && getsockopt(*fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0
+            && error == 0)
+            return SC_OK;
+        if (events == SC_ERR_TIMEOUT)
+            error = ETIMEDOUT;
+    } else {
+        error = errno;
+    }
+    (void)close(*fd);
+    *fd = -1;
+    errno = error;
+    return error == ETIMEDOUT ? SC_ERR_TIMEOUT : SC_ERR_CONNECT;
+}
+
+int sc_dial(const char *host, unsigned port, unsigned timeout_ms, int *fd)
+{
+    struct addrinfo *list, *a;
+    uint64_t until_ms = sc_now_ms() + timeout_ms;
+    int e = SC_ERR_RESOLVE;
+    *fd = -1;
+    if (host == NULL || port == 0 || port > 65535)
+        return SC_ERR_ARGUMENT;
+    list = os_resolve(host, port, AF_UNSPEC, 0);
+    for (a = list; a != NULL; a = a->ai_next) {
+        e = os_connect(a, until_ms, fd);
+        if (e == SC_OK)
+            break;
+    }
+    if (list != NULL)
+        freeaddrinfo(list);
+    return e;
+}
+
+static int os_listen(const struct addrinfo *a)
+{
+    int one = 1, zero = 0, error, fd;
+    fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
+    if (fd < 0)
+        return -1;
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (a->ai_family == AF_INET6)       /* "::" is to mean IPv4, too */
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, 511) == 0
+        && os_prepare_socket(fd) == SC_OK)
+        return fd;
+    error = errno;
+    (void)close(fd);
+    errno = error;
+    return -1;
+}
+
+int sc_listen(const char *host, unsigned port, int *listen_fd)
+{
+    struct addrinfo *list = NULL, *a;
+    int family;
+    *listen_fd = -1;
+    if (port > 65535)
+        return SC_ERR_ARGUMENT;
+    family = host == NULL ? AF_INET6 : AF_UNSPEC;
+    for (;;) {
+        list = os_resolve(host, port, family, AI_PASSIVE);
+        for (a = list; a != NULL && *listen_fd < 0; a = a->ai_next)
+            *listen_fd = os_listen(a);
+        if (list != NULL)
+            freeaddrinfo(list);
+        if (*listen_fd >= 0)
+            return SC_OK;
+        if (family == AF_UNSPEC)
+            return list == NULL ? SC_ERR_RESOLVE : SC_ERR_LISTEN;
+        family = AF_UNSPEC;             /* a system without IPv6 */
+    }
+}
+
+/* -- files ------------------------------------------------------------------ */
+
+#define PATH_LEN_MAX 1024
+#define LINE_LEN_MAX 4096               /* what is longer is cut, and damaged */
+
+/* os_read: up to len bytes from a file; fewer at its end only; -1: error. */
+static long os_read(int fd, void *buf, size_t len)
+{
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = read(fd, (char *)buf + done, len - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (long)done;
+}
+
+static int os_write(int fd, const void *buf, size_t len)
+{
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = write(fd, (const char *)buf + done, len - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return SC_ERR_FILE;
+        done += (size_t)n;
+    }
+    return SC_OK;
+}
+
+/* os_each_line: call take for each line of a file, without its end, until it
+ * gives other than SC_MORE.  SC_MORE: end of file; SC_ERR_FILE; or take's. */
+typedef int (*line_fn)(void *ctx, const char *line, size_t len, size_t number);
+static int os_each_line(const char *path, line_fn take, void *ctx)
+{
+    char line[LINE_LEN_MAX], chunk[512];
+    size_t len = 0, number = 1, i;
+    long n = 1;
+    int result = SC_MORE, fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return SC_ERR_FILE;
+    while (result == SC_MORE && n > 0) {
+        n = os_read(fd, chunk, sizeof chunk);
+        for (i = 0; n > 0 && i < (size_t)n && result == SC_MORE; i++) {
+            if (chunk[i] == '\n') {
+                result = take(ctx, line, len, number++);
+                len = 0;
+            } else if (len < sizeof line) {
+                line[len++] = chunk[i];
+            }
+        }
+    }
+    if (n < 0)
+        result = SC_ERR_FILE;
+    else if (result == SC_MORE && len > 0)      /* no newline at the end */
+        result = take(ctx, line, len, number);
+    (void)close(fd);
+    return result;
+}
+
+/* os_create: a new file with these contents, on disk when it is done; nothing
+ * is left of it on error. */
+static int os_create(const char *path, unsigned mode, const char *text,
+                     size_t len)
+{
+    int error, e = SC_ERR_FILE;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
+    if (fd < 0)
+        return errno == EEXIST ? SC_ERR_FILE_EXISTS : SC_ERR_FILE;
+    if (os_write(fd, text, len) == SC_OK && fsync(fd) == 0)
+        e = SC_OK;
+    error = errno;
+    if (close(fd) != 0 && e == SC_OK) {
+        error = errno;
+        e = SC_ERR_FILE;
+    }
+    if (e != SC_OK)
+        (void)unlink(path);
+    errno = error;
+    return e;
+}
+
+/* os_open_append: for adding lines; the file and the folder it is in are made,
+ * for this user alone, if they are missing. */
+static int os_open_append(const char *path)
+{
+    char folder[PATH_LEN_MAX];
+    const char *slash = strrchr(path, '/');
+    int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC;
+    int fd = open(path, flags, 0600);
+    if (fd >= 0 || errno != ENOENT || slash == NULL
+        || (size_t)(slash - path) >= sizeof folder)
+        return fd;
+    memcpy(folder, path, (size_t)(slash - path));
+    folder[slash - path] = '\0';
+    if (mkdir(folder, 0700) != 0)
+        return -1;
+    return open(path, flags, 0600);
+}
+
+/* os_append_line: add a line (with its newline) in one write; a last line that
+ * somebody left without its newline gets one first. */
+static int os_append_line(const char *path, const char *line, size_t len)
+{
+    char last;
+    int error, e = SC_ERR_FILE, fd = os_open_append(path);
+    off_t end;
+    if (fd < 0)
+        return SC_ERR_FILE;
+    end = lseek(fd, 0, SEEK_END);
+    if (end >= 0
+        && (end == 0 || (pread(fd, &last, 1, end - 1) == 1
+                         && (last == '\n' || os_write(fd, "\n", 1) == SC_OK)))
+        && os_write(fd, line, len) == SC_OK && fsync(fd) == 0)
+        e = SC_OK;
+    error = errno;
+    (void)close(fd);
+    errno = error;
+    return e;
+}
+
+/* os_read_private: a whole small file that only its owner may read. */
+static int os_read_private(const char *path, char *buf, size_t buf_max,
+                           size_t *len)
+{
+    struct stat st;
+    long n;
+    int e = SC_OK, fd = open(path, O_RDONLY | O_CLOEXEC);
+    *len = 0;
+    if (fd < 0)
+        return SC_ERR_FILE;
+    if (fstat(fd, &st) != 0 || (n = os_read(fd, buf, buf_max)) < 0) {
+        e = SC_ERR_FILE;
+    } else if ((st.st_mode & 077) != 0) {
+        e = SC_ERR_FILE_MODE;
+    } else if ((size_t)n == buf_max) {
+        e = SC_ERR_KEY_FORMAT;          /* too long for a key */
+    } else {
+        *len = (size_t)n;
+    }
+    (void)close(fd);
+    return e;
+}
+
+#endif /* SC_NO_OS */
+
+/* ---- 3. HMAC, HKDF (RFC 2104, RFC 5869, with SHA-256) -------------------- */
+
+typedef struct {
+    sc_sha256 inner, outer;
+} hmac;
+
+static void hmac_start(hmac *m, const uint8_t *key, size_t key_len)
+{
+    uint8_t block[64];
+    int i;
+    memset(block, 0, sizeof block);
+    if (key_len > sizeof block) {       /* RFC 2104 2: long keys are hashed */
+        sc_sha256_init(&m->inner);
+        sc_sha256_add(&m->inner, key, key_len);
+        sc_sha256_end(&m->inner, block);
+    } else if (key_len > 0) {
+        memcpy(block, key, key_len);
+    }
+    for (i = 0; i < 64; i++)
+        block[i] ^= 0x36;
+    sc_sha256_init(&m->inner);
+    sc_sha256_add(&m->inner, block, sizeof block);
+    for (i = 0; i < 64; i++)
+        block[i] ^= 0x36 ^ 0x5c;
+    sc_sha256_init(&m->outer);
+    sc_sha256_add(&m->outer, block, sizeof block);
+    sc_wipe(block, sizeof block);
+}
+
+static void hmac_end(hmac *m, uint8_t tag[SC_HASH_LEN])
+{
+    sc_sha256_end(&m->inner, tag);
+    sc_sha256_add(&m->outer, tag, SC_HASH_LEN);
+    sc_sha256_end(&m->outer, tag);
+    sc_wipe(m, sizeof *m);
+}
+
+/* sc_hmac: any lengths; tag may be data or key.  time  CT(lengths). */
+void sc_hmac(uint8_t tag[32], const uint8_t *key, size_t key_len,
+             const uint8_t *data, size_t data_len)
+{
+    hmac m;
+    hmac_start(&m, key, key_len);
+    sc_sha256_add(&m.inner, data, data_len);
+    hmac_end(&m, tag);
+}
+
+void sc_hkdf_extract(uint8_t prk[32], const uint8_t *salt, size_t salt_len,
+                     const uint8_t *ikm, size_t ikm_len)
+{
+    sc_hmac(prk, salt, salt_len, ikm, ikm_len);
+}
+
+/* sc_hkdf_expand: needs  okm_len <= 255 * 32 (RFC 5869 2.3).  okm may be prk.
+ * T(i) = HMAC(prk, T(i-1) | info | i). */
+void sc_hkdf_expand(const uint8_t prk[32], const char *info, size_t info_len,
+                    uint8_t *okm, size_t okm_len)
+{
+    hmac start, m;
+    uint8_t t[SC_HASH_LEN], i = 0;
+    size_t n;
+    SC_ASSERT(okm_len <= 255 * SC_HASH_LEN);
+    hmac_start(&start, prk, SC_HASH_LEN);
+    while (okm_len > 0) {
+        m = start;
+        if (i > 0)
+            sc_sha256_add(&m.inner, t, sizeof t);
+        i++;
+        sc_sha256_add(&m.inner, info, info_len);
+        sc_sha256_add(&m.inner, &i, 1);
+        hmac_end(&m, t);
+        n = okm_len < sizeof t ? okm_len : sizeof t;
+        memcpy(okm, t, n);
+        okm += n;
+        okm_len -= n;
+    }
+    sc_wipe(&start, sizeof start);
+    sc_wipe(t, sizeof t);
+}
+
+/* ---- 4. ChaCha20 (RFC 8439 2.3, 2.4) ------------------------------------- */
+
+/* The keystream comes in blocks of 64 bytes, made from the key, the nonce and
+ * the number of the block.  The cipher is nothing but XOR with it, which is safe
+ * exactly as long as no two messages share a keystream: hence section 10. */
+
+static uint32_t get_le32(const uint8_t *p)
+{
+    return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16
+         | (uint32_t)p[1] << 8 | p[0];
+}
+
+static void put_le32(uint8_t *p, uint32_t x)
+{
+    p[0] = (uint8_t)x;
+    p[1] = (uint8_t)(x >> 8);
+    p[2] = (uint8_t)(x >> 16);
+    p[3] = (uint8_t)(x >> 24);
+}
+
+static uint32_t rotate_left(uint32_t x, int n)  /* 1 <= n <= 31 */
+{
+    return x << n | x >> (32 - n);
+}
+
+static void quarter_round(uint32_t x[16], int a, int b, int c, int d)
+{
+    x[a] += x[b]; x[d] = rotate_left(x[d] ^ x[a], 16);
+    x[c] += x[d]; x[b] = rotate_left(x[b] ^ x[c], 12);
+    x[a] += x[b]; x[d] = rotate_left(x[d] ^ x[a], 8);
+    x[c] += x[d]; x[b] = rotate_left(x[b] ^ x[c], 7);
+}
+
+static void chacha20_block(uint8_t out[64], const uint32_t state[16])
+{
+    uint32_t x[16];
+    int i;
+    memcpy(x, state, sizeof x);
+    for (i = 0; i < 10; i++) {
+        quarter_round(x, 0, 4, 8, 12);          /* columns */
+        quarter_round(x, 1, 5, 9, 13);
+        quarter_round(x, 2, 6, 10, 14);
+        quarter_round(x, 3, 7, 11, 15);
+        quarter_round(x, 0, 5, 10, 15);         /* diagonals */
+        quarter_round(x, 1, 6, 11, 12);
+        quarter_round(x, 2, 7, 8, 13);
+        quarter_round(x, 3, 4, 9, 14);
+    }
+    for (i = 0; i < 16; i++)
+        put_le32(out + 4 * i, x[i] + state[i]);
+    sc_wipe(x, sizeof x);
+}
+
+/* sc_chacha20_xor: out = in XOR keystream from block number counter on.
+ * alias  out may be in, else no overlap.   time  CT(len).
+ * bound  the counter must not wrap: len <= 64 (2^32 - counter); records use 257
+ *        blocks at most. */
+void sc_chacha20_xor(uint8_t *out, const uint8_t *in, size_t len,
+                     const uint8_t key[32], const uint8_t nonce[12],
+                     uint32_t counter)
+{
+    uint32_t state[16];
+    uint8_t keystream[64];
+    size_t i, n;
+    state[0] = 0x61707865;                      /* "expand 32-byte k" */
+    state[1] = 0x3320646e;
+    state[2] = 0x79622d32;
+    state[3] = 0x6b206574;
+    for (i = 0; i < 8; i++)
+        state[4 + i] = get_le32(key + 4 * i);
+    state[12] = counter;
+    for (i = 0; i < 3; i++)
+        state[13 + i] = get_le32(nonce + 4 * i);
+    while (len > 0) {
+        chacha20_block(keystream, state);
+        n = len < 64 ? len : 64;
+        for (i = 0; i < n; i++)
+            out[i] = in[i] ^ keystream[i];
+        state[12]++;
+        out += n;
+        in += n;
+        len -= n;
+    }
+    sc_wipe(state, sizeof state);
+    sc_wipe(keystream, sizeof keystream);
+}
+
+/* ---- 5. Poly1305 (RFC 8439 2.5) ------------------------------------------ */
+
+/* The message, cut into numbers c1 c2 ... cq of 16 bytes with a 1 on top, is a
+ * polynomial; the tag is its value at a secret point r, plus a secret s:
+ *
+ *     tag = (c1 r^q + c2 r^(q-1) + ... + cq r mod 2^130 - 5) + s mod 2^128
+ *
+ * Numbers are five limbs of 26 bits, so that products fit 64 bits everywhere.
+ * What overflows 2^130 comes back times 5. */
+typedef struct {
+    uint32_t r[5], h[5];
+    uint8_t s[16];
+} poly1305;
+
+#define LIMB_26 0x3ffffff
+
+/* poly1305_start: r loses 22 bits (2.5: "clamped"): limbs r[0..4] < 2^26. */
+static void poly1305_start(poly1305 *p, const uint8_t key[32])
+{
+    memset(p, 0, sizeof *p);
+    p->r[0] = get_le32(key) & 0x3ffffff;
+    p->r[1] = get_le32(key + 3) >> 2 & 0x3ffff03;
+    p->r[2] = get_le32(key + 6) >> 4 & 0x3ffc0ff;
+    p->r[3] = get_le32(key + 9) >> 6 & 0x3f03fff;
+    p->r[4] = get_le32(key + 12) >> 8 & 0x00fffff;
+    memcpy(p->s, key + 16, 16);
+}
+
+/* poly1305_block: h = (h + block + top 2^128) r mod 2^130 - 5, up to carries.
+ * bound  before: h[i] < 2^26 + 2^4, hence below 2^27 + 2^4 with the block added.
+ *        5 r[j] < 2^28.4, so a column is below 5 2^27.1 2^28.4 < 2^58, and with
+ *        a carry below 2^59.  The carry out of the top is below 2^33; times 5,
+ *        plus a limb, it is below 2^36, so h[1] receives less than 2^10 more.
+ *        That is let stand: h[1] < 2^26 + 2^10, and all of the above holds with
+ *        it. */
+static void poly1305_block(poly1305 *p, const uint8_t block[16], uint32_t top)
+{
+    const uint32_t *r = p->r;
+    uint32_t *h = p->h;
+    uint64_t d[5], carry = 0;
+    int i, j;
+    h[0] += get_le32(block) & LIMB_26;
+    h[1] += get_le32(block + 3) >> 2 & LIMB_26;
+    h[2] += get_le32(block + 6) >> 4 & LIMB_26;
+    h[3] += get_le32(block + 9) >> 6 & LIMB_26;
+    h[4] += get_le32(block + 12) >> 8 | top << 24;
+    for (i = 0; i < 5; i++) {
+        d[i] = 0;
+        for (j = 0; j < 5; j++) {       /* 2^26^5 = 2^130 = 5 */
+            uint32_t r_j = j <= i ? r[i - j] : 5 * r[5 + i - j];
+            d[i] += (uint64_t)h[j] * r_j;
+        }
+    }
+    for (i = 0; i < 5; i++) {
+        d[i] += carry;
+        h[i] = (uint32_t)d[i] & LIMB_26;
+        carry = d[i] >> 26;
+    }
+    d[0] = h[0] + 5 * carry;
+    h[0] = (uint32_t)d[0] & LIMB_26;
+    h[1] += (uint32_t)(d[0] >> 26);
+}
+
+/* poly1305_padded: data, filled up to whole blocks with zeros: what the AEAD
+ * feeds it (2.8). */
+static void poly1305_padded(poly1305 *p, const uint8_t *data, size_t len)
+{
+    uint8_t last[16];
+    for (; len >= 16; data += 16, len -= 16)
+        poly1305_block(p, data, 1);
+    if (len > 0) {
+        memset(last, 0, sizeof last);
+        memcpy(last, data, len);
+        poly1305_block(p, last, 1);
+    }
+}
+
+/* poly1305_end: tag = (h mod 2^130 - 5) + s mod 2^128; wipes p.
+ * bound  after one carry chain round the ring h[i] < 2^26 but for h[1] <= 2^26,
+ *        which the second chain repairs; h < 2^130 then, so h - (2^130 - 5) is
+ *        the remainder exactly if h + 5 reaches 2^130. */
+static void poly1305_end(poly1305 *p, uint8_t tag[16])
+{
+    uint32_t *h = p->h, g[5], carry = 0, mask;
+    uint64_t sum = 0;
+    int i, k;
+    for (k = 0; k < 2; k++) {
+        for (i = 1; i < 5; i++) {
+            h[i] += carry;
+            carry = h[i] >> 26;
+            h[i] &= LIMB_26;
+        }
+        h[0] += 5 * carry;
+        carry = h[0] >> 26;
+        h[0] &= LIMB_26;
+    }
+    h[1] += carry;
+    carry = 5;
+    for (i = 0; i < 5; i++) {           /* g = h + 5, and whether it is 2^130 */
+        g[i] = h[i] + carry;
+        carry = g[i] >> 26;
+        g[i] &= LIMB_26;
+    }
+    mask = (uint32_t)sc_mask_bit(carry);
+    for (i = 0; i < 5; i++)
+        h[i] ^= mask & (h[i] ^ g[i]);
+    for (i = 0; i < 4; i++) {           /* 26-bit limbs to 32-bit words */
+        sum += (uint64_t)(h[i] >> 6 * i | h[i + 1] << (26 - 6 * i))
+             + get_le32(p->s + 4 * i);
+        put_le32(tag + 4 * i, (uint32_t)sum);
+        sum >>= 32;
+    }
+    sc_wipe(g, sizeof g);
+    sc_wipe(p, sizeof *p);
+}
+
+/* sc_poly1305: one message, any length; here a last piece that is no whole block
+ * gets the 1 right behind it (2.5).  time  CT(msg_len). */
+void sc_poly1305(uint8_t tag[16], const uint8_t key[32], const uint8_t *msg,
+                 size_t msg_len)
+{
+    poly1305 p;
+    uint8_t last[16];
+    poly1305_start(&p, key);
+    for (; msg_len >= 16; msg += 16, msg_len -= 16)
+        poly1305_block(&p, msg, 1);
+    if (msg_len > 0) {
+        memset(last, 0, sizeof last);
+        memcpy(last, msg, msg_len);
+        last[msg_len] = 1;
+        poly1305_block(&p, last, 0);
+    }
+    poly1305_end(&p, tag);
+}
+
+/* ---- 6. AEAD_CHACHA20_POLY1305 (RFC 8439 2.8) ---------------------------- */
+
+/* aead_tag: over ad | zeros | ciphertext | zeros | both lengths, under a key
+ * that is block 0 of the keystream. */
+static void aead_tag(uint8_t tag[SC_TAG_LEN], const uint8_t key[32],
+                     const uint8_t nonce[12], const uint8_t *ad, size_t ad_len,
+                     const uint8_t *ciphertext, size_t len)
+{
+    poly1305 p;
+    uint8_t one_time_key[32], lengths[16];
+    memset(one_time_key, 0, sizeof one_time_key);
+    sc_chacha20_xor(one_time_key, one_time_key, 32, key, nonce, 0);
+    poly1305_start(&p, one_time_key);
+    poly1305_padded(&p, ad, ad_len);
+    poly1305_padded(&p, ciphertext, len);
+    put_le32(lengths, (uint32_t)ad_len);
+    put_le32(lengths + 4, (uint32_t)((uint64_t)ad_len >> 32));
+    put_le32(lengths + 8, (uint32_t)len);
+    put_le32(lengths + 12, (uint32_t)((uint64_t)len >> 32));
+    poly1305_padded(&p, lengths, sizeof lengths);
+    poly1305_end(&p, tag);
+    sc_wipe(one_time_key, sizeof one_time_key);
+}
+
+/* sc_aead_seal: out = ciphertext | tag, len + 16 bytes.
+ * alias  out may be plaintext, else no overlap.   time  CT(lengths). */
+void sc_aead_seal(uint8_t *out, const uint8_t key[32], const uint8_t nonce[12],
+                  const uint8_t *ad, size_t ad_len, const uint8_t *plaintext,
+                  size_t len)
+{
+    sc_chacha20_xor(out, plaintext, len, key, nonce, 1);
+    aead_tag(out + len, key, nonce, ad, ad_len, out, len);
+    SC_PUBLIC(out, len + SC_TAG_LEN);
+}
+
+/* sc_aead_open: out = plaintext, box_len - 16 bytes; gives a mask: is the tag
+ * right?  Deciphers either way and leaves the verdict to the caller, who must
+ * use nothing of out, and wipe it, if the mask is 0.
+ * needs  box_len >= 16.   alias  out may be box.   time  CT(lengths). */
+sc_word sc_aead_open(uint8_t *out, const uint8_t key[32],
+                     const uint8_t nonce[12], const uint8_t *ad, size_t ad_len,
+                     const uint8_t *box, size_t box_len)
+{
+    uint8_t tag[SC_TAG_LEN];
+    size_t len = box_len - SC_TAG_LEN;
+    sc_word ok;
+    aead_tag(tag, key, nonce, ad, ad_len, box, len);
+    ok = sc_bytes_equal(tag, box + len, SC_TAG_LEN);
+    sc_chacha20_xor(out, box, len, key, nonce, 1);
+    sc_wipe(tag, sizeof tag);
+    return ok;
+}
+
+/* ---- 7. which frame may come now ----------------------------------------- */
+
+static void trace(const sc_channel *ch, const char *sender, const char *name,
+                  const uint8_t *bytes, size_t len)
+{
+    if (ch->trace != NULL)
+        ch->trace(ch->trace_ctx, sender, name, bytes, len);
+}
+
+/* release_short_key: this channel's M3 has been opened, or never will be.  A key
+ * that has been replaced is wiped when the last of its handshakes is over. */
+static void release_short_key(sc_channel *ch)
+{
+    sc_short_key *k = ch->short_key;
+    if (k == NULL)
+        return;
+    ch->short_key = NULL;
+    k->in_flight--;
+    if (k->in_flight == 0 && k != &ch->server->short_key[ch->server->current])
+        sc_wipe(k, sizeof *k);
+}
+
+/* sc_fail: the first error stays; secrets that no CLOSE needs go at once. */
+int sc_fail(sc_channel *ch, int error)
+{
+    if (ch->error == SC_OK) {
+        ch->error = error;
+        ch->is_ready = 0;
+        release_short_key(ch);
+        sc_wipe(&ch->transcript, sizeof ch->transcript);
+        sc_wipe(ch->k_confirm, sizeof ch->k_confirm);
+        sc_wipe(ch->k_chain, sizeof ch->k_chain);
+        sc_wipe(ch->k_proof, sizeof ch->k_proof);
+        sc_wipe(&ch->receiving, sizeof ch->receiving);
+    }
+    return ch->error;
+}
+
+static size_t host_key_len(const sc_channel *ch)
+{
+    return ch->is_server ? ch->server->options.host_key->pub.n_len
+                         : ch->peer.n_len;
+}
+
+/* may_come: is a frame of this type and length what this channel waits for?
+ * Everything is known before the body: M3's length from the host key, M4's from
+ * the key that the client named. */
+static int may_come(const sc_channel *ch, int type, size_t len)
+{
+    size_t m3 = host_key_len(ch) + KE_LEN + SC_TAG_LEN;
+    size_t m4 = ch->client.identity == NULL ? SC_TAG_LEN
+              : ch->client.identity->pub.n_len + SC_TAG_LEN;
+    switch (ch->state) {
+    case WAIT_M1:
+        return type == KEY_REQUEST && len == 0;
+    case WAIT_M2:
+        return type == PUBLIC_KEYS
+            && len >= RANDOM_LEN + KE_LEN + SC_MODULUS_MIN
+            && len <= RANDOM_LEN + KE_LEN + SC_MODULUS_MAX;
+    case WAIT_M3:
+        return type == SESSION_KEY
+            && (len == m3 || (len >= m3 + SC_MODULUS_MIN
+                              && len <= m3 + SC_MODULUS_MAX));
+    case WAIT_M4:
+        return type == CONFIRM && len == m4;
+    case WAIT_M5:
+        return type == CLIENT_CONFIRM && len == SC_TAG_LEN;
+    default:
+        return (type == DATA && len >= SC_TAG_LEN
+                && len <= SC_RECORD_MAX + SC_TAG_LEN)
+            || (type == DATA_MORE && len >= 1 + SC_TAG_LEN
+                && len <= SC_RECORD_MAX + SC_TAG_LEN)
+            || (type == CLOSE && len == 1 + SC_TAG_LEN);
+    }
+}
+
+int sc_frame_len(sc_channel *ch, const uint8_t header[SC_HEADER_LEN],
+                 size_t *frame_len)
+{
+    size_t len = (size_t)header[2] << 8 | header[3];
+    *frame_len = 0;
+    if (ch->error != SC_OK)
+        return ch->error;
+    if (ch->state == 0)
+        return SC_ERR_STATE;            /* never started, or ended */
+    if (ch->got_close)
+        return sc_fail(ch, SC_ERR_CLOSE);
+    if (header[1] != VERSION || !may_come(ch, header[0], len))
+        return sc_fail(ch, SC_ERR_FRAME);
+    *frame_len = SC_HEADER_LEN + len;
+    return SC_OK;
+}
+
+/* ---- 8. key schedule ----------------------------------------------------- */
+
+/*   s1 | s2 --Extract, T3--> HS --+--> k_identity
+ *                                 +--> k_confirm
+ *                                 +--> k_chain | s3 --Extract, T5--> MS
+ *   MS --+--> k_client, k_server: records     +--> k_proof     +--> session_id */
+
+static void transcript_add(sc_channel *ch, const uint8_t *bytes, size_t len)
+{
+    sc_sha256_add(&ch->transcript, bytes, len);
+}
+
+/* transcript_hash: t = H(everything said so far): T2, T3, T4 or T5. */
+static void transcript_hash(const sc_channel *ch, const char *name,
+                            uint8_t t[SC_HASH_LEN])
+{
+    sc_sha256_end(&ch->transcript, t);
+    trace(ch, "both", name, t, SC_HASH_LEN);
+}
+
+static void expand(const sc_channel *ch, uint8_t key[32], const uint8_t prk[32],
+                   const char *name, const char *label)
+{
+    sc_hkdf_expand(prk, label, strlen(label), key, 32);
+    trace(ch, "both", name, key, 32);
+}
+
+/* handshake_keys: from s1 | s2. */
+static void handshake_keys(sc_channel *ch, const uint8_t t3[SC_HASH_LEN],
+                           const uint8_t s1_s2[2 * SECRET_LEN],
+                           uint8_t k_identity[32])
+{
+    uint8_t hs[SC_HASH_LEN];
+    trace(ch, "both", "s1", s1_s2, SECRET_LEN);
+    trace(ch, "both", "s2", s1_s2 + SECRET_LEN, SECRET_LEN);
+    sc_hkdf_extract(hs, t3, SC_HASH_LEN, s1_s2, 2 * SECRET_LEN);
+    trace(ch, "both", "HS", hs, sizeof hs);
+    expand(ch, k_identity, hs, "k_identity", "secchan/1 client identity");
+    expand(ch, ch->k_confirm, hs, "k_confirm", "secchan/1 server confirm");
+    expand(ch, ch->k_chain, hs, "k_chain", "secchan/1 chain");
+    sc_wipe(hs, sizeof hs);
+}
+
+/* session_keys: from k_chain | s3; s3_len is 0 for an anonymous client. */
+static void session_keys(sc_channel *ch, const uint8_t t5[SC_HASH_LEN],
+                         const uint8_t *s3, size_t s3_len)
+{
+    uint8_t ms[SC_HASH_LEN], ikm[SC_HASH_LEN + SECRET_LEN];
+    sc_direction *client = ch->is_server ? &ch->receiving : &ch->sending;
+    sc_direction *server = ch->is_server ? &ch->sending : &ch->receiving;
+    memcpy(ikm, ch->k_chain, SC_HASH_LEN);
+    memcpy(ikm + SC_HASH_LEN, s3, s3_len);
+    if (s3_len > 0)
+        trace(ch, "both", "s3", s3, s3_len);
+    sc_hkdf_extract(ms, t5, SC_HASH_LEN, ikm, SC_HASH_LEN + s3_len);
+    trace(ch, "both", "MS", ms, sizeof ms);
+    expand(ch, client->key, ms, "k_client", "secchan/1 client to server");
+    expand(ch, server->key, ms, "k_server", "secchan/1 server to client");
+    expand(ch, ch->k_proof, ms, "k_proof", "secchan/1 client confirm");
+    expand(ch, ch->session_id, ms, "session_id", "secchan/1 session id");
+    SC_PUBLIC(ch->session_id, sizeof ch->session_id);
+    sc_wipe(ms, sizeof ms);
+    sc_wipe(ikm, sizeof ikm);
+    sc_wipe(ch->k_chain, sizeof ch->k_chain);
+    sc_wipe(ch->k_confirm, sizeof ch->k_confirm);
+}
+
+/* ---- 9. handshake, a function per message -------------------------------- */
+
+/* Each label names the key that opens the ciphertext, and the conversation it
+ * belongs to: one cannot be moved into another place or session. */
+#define LABEL_HOST "secchan/1 host key"
+#define LABEL_SHORT "secchan/1 short-lived key"
+#define LABEL_CLIENT "secchan/1 client key"
+#define LABEL_MAX 64
+
+static size_t make_label(uint8_t label[LABEL_MAX], const char *text,
+                         const uint8_t t[SC_HASH_LEN])
+{
+    size_t n = strlen(text);
+    memcpy(label, text, n);
+    memcpy(label + n, t, SC_HASH_LEN);
+    return n + SC_HASH_LEN;
+}
+
+/* make_secret: a fresh secret, and its OAEP for whoever has the other half of
+ * key. */
+static int make_secret(const sc_channel *ch, const sc_public_key *key,
+                       const char *text, const uint8_t t[SC_HASH_LEN],
+                       uint8_t secret[SECRET_LEN], uint8_t *ciphertext)
+{
+    uint8_t label[LABEL_MAX];
+    size_t label_len = make_label(label, text, t);
+    if (ch->random(ch->random_ctx, secret, SECRET_LEN) != SC_OK)
+        return SC_ERR_RANDOM;
+    SC_SECRET(secret, SECRET_LEN);
+    return sc_oaep_encrypt(key, label, label_len, secret, SECRET_LEN,
+                           ciphertext, ch->random, ch->random_ctx);
+}
+
+/* open_secret: the other side of it.  *ok is a mask, not to be looked at yet;
+ * the result is only ever about random bytes. */
+static int open_secret(const sc_channel *ch, const sc_private_key *key,
+                       const char *text, const uint8_t t[SC_HASH_LEN],
+                       const uint8_t *ciphertext, uint8_t secret[SECRET_LEN],
+                       sc_word *ok)
+{
+    uint8_t label[LABEL_MAX];
+    size_t label_len = make_label(label, text, t);
+    return sc_oaep_decrypt(key, label, label_len, ciphertext, secret,
+                           SECRET_LEN, ok, ch->random, ch->random_ctx);
+}
+
+/* M1, the client: give me your keys. */
+static void client_make_m1(sc_channel *ch, uint8_t *out, size_t *out_len)
+{
+    put_header(out, KEY_REQUEST, 0);
+    *out_len = SC_HEADER_LEN;
+    trace(ch, "client", "M1 KEY_REQUEST header", out, SC_HEADER_LEN);
+    transcript_add(ch, out, SC_HEADER_LEN);
+    ch->state = WAIT_M2;
+}
+
+/* M2, the server:  header | server random, 32 | Ke, 256 | Kh */
+static int server_make_m2(sc_channel *ch, uint8_t *out, size_t *out_len)
+{
+    const sc_public_key *kh = &ch->server->options.host_key->pub;
+    sc_short_key *ke = &ch->server->short_key[ch->server->current];
+    uint8_t *random = out + SC_HEADER_LEN;
+    uint8_t *ke_at = random + RANDOM_LEN, *kh_at = ke_at + KE_LEN;
+    size_t body_len = RANDOM_LEN + KE_LEN + kh->n_len;
+    put_header(out, PUBLIC_KEYS, body_len);
+    if (ch->random(ch->random_ctx, random, RANDOM_LEN) != SC_OK)
+        return SC_ERR_RANDOM;
+    memcpy(ke_at, ke->key.pub.n, KE_LEN);
+    memcpy(kh_at, kh->n, kh->n_len);
+    ch->short_key = ke;                 /* M3 is opened with this very key */
+    ke->in_flight++;
+    ke->shown++;
+    *out_len = SC_HEADER_LEN + body_len;
+    trace(ch, "server", "M2 PUBLIC_KEYS header", out, SC_HEADER_LEN);
+    trace(ch, "server", "server random", random, RANDOM_LEN);
+    trace(ch, "server", "Ke", ke_at, KE_LEN);
+    trace(ch, "server", "Kh", kh_at, kh->n_len);
+    transcript_add(ch, out, *out_len);
+    ch->state = WAIT_M3;
+    return SC_OK;
+}
+
+/* judge_host: does the client believe this host key?  Exactly one of three ways
+ * to tell has been given. */
+static int judge_host(const sc_channel *ch)
+{
+    char shown[SC_FINGERPRINT_MAX];
+    if (ch->client.pin != NULL) {
+        sc_fingerprint(&ch->peer, shown);
+        return strcmp(shown, ch->client.pin) == 0 ? SC_OK : SC_ERR_PIN;
+    }
+    if (ch->client.judge_host != NULL)
+        return ch->client.judge_host(ch->client.judge_ctx, &ch->peer);
+    return SC_OK;                       /* accept_any_host_insecure */
+}
+
+/* M3, the client:  header | C1, as long as Kh | C2, 256 | identity box
+ * C1 and C2 carry a secret each: one that only the host can open, and one that
+ * nobody can any more once the short-lived key is gone. */
+static int client_make_m3(sc_channel *ch, const sc_public_key *ke, uint8_t *out,
+                          size_t *out_len)
+{
+    const sc_private_key *identity = ch->client.identity;
+    uint8_t t2[SC_HASH_LEN], t3[SC_HASH_LEN];
+    uint8_t s1_s2[2 * SECRET_LEN], k_identity[32];
+    size_t kc_len = identity == NULL ? 0 : identity->pub.n_len;
+    size_t box_len = kc_len + SC_TAG_LEN;
+    uint8_t *c1 = out + SC_HEADER_LEN, *c2 = c1 + ch->peer.n_len;
+    uint8_t *box = c2 + KE_LEN;
+    int e;
+    put_header(out, SESSION_KEY, ch->peer.n_len + KE_LEN + box_len);
+    transcript_hash(ch, "T2", t2);
+    e = make_secret(ch, &ch->peer, LABEL_HOST, t2, s1_s2, c1);
+    if (e == SC_OK)
+        e = make_secret(ch, ke, LABEL_SHORT, t2, s1_s2 + SECRET_LEN, c2);
+    if (e == SC_OK) {
+        transcript_add(ch, out, (size_t)(box - out));
+        transcript_hash(ch, "T3", t3);
+        handshake_keys(ch, t3, s1_s2, k_identity);
+        sc_aead_seal(box, k_identity, nonce_0, t3, sizeof t3,
+                     identity == NULL ? NULL : identity->pub.n, kc_len);
+        transcript_add(ch, box, box_len);
+        *out_len = (size_t)(box - out) + box_len;
+        trace(ch, "client", "M3 SESSION_KEY header", out, SC_HEADER_LEN);
+        trace(ch, "client", "C1", c1, ch->peer.n_len);
+        trace(ch, "client", "C2", c2, KE_LEN);
+        trace(ch, "client", "identity box", box, box_len);
+        ch->state = WAIT_M4;
+    }
+    sc_wipe(s1_s2, sizeof s1_s2);
+    sc_wipe(k_identity, sizeof k_identity);
+    return e;
+}
+
+/* M2, the client: are these keys, and is it the host that is meant? */
+static int client_take_m2(sc_channel *ch, const uint8_t *m2, size_t m2_len,
+                          uint8_t *out, size_t *out_len)
+{
+    const uint8_t *ke_at = m2 + SC_HEADER_LEN + RANDOM_LEN;
+    const uint8_t *kh_at = ke_at + KE_LEN;
+    sc_public_key ke;
+    int e;
+    memset(&ke, 0, sizeof ke);
+    ke.n_len = KE_LEN;
+    memcpy(ke.n, ke_at, KE_LEN);
+    ch->peer.n_len = m2_len - (size_t)(kh_at - m2);
+    memcpy(ch->peer.n, kh_at, ch->peer.n_len);
+    trace(ch, "server", "M2 PUBLIC_KEYS header", m2, SC_HEADER_LEN);
+    trace(ch, "server", "server random", m2 + SC_HEADER_LEN, RANDOM_LEN);
+    trace(ch, "server", "Ke", ke_at, KE_LEN);
+    trace(ch, "server", "Kh", kh_at, ch->peer.n_len);
+    if (sc_public_check(&ke) != SC_OK || sc_public_check(&ch->peer) != SC_OK)
+        return SC_ERR_PUBLIC_KEY;
+    if (sc_public_equal(&ke, &ch->peer))
+        return SC_ERR_SAME_KEYS;
+    e = judge_host(ch);
+    if (e != SC_OK)
+        return e;
+    transcript_add(ch, m2, m2_len);
+    return client_make_m3(ch, &ke, out, out_len);
+}
+
+/* M4, the server:  header | confirm box: Q, or nothing for a client without key.
+ * Q asks the client to prove that the key it named is its own. */
+static int server_make_m4(sc_channel *ch, uint8_t *out, size_t *out_len)
+{
+    uint8_t t4[SC_HASH_LEN], t5[SC_HASH_LEN], s3[SECRET_LEN];
+    uint8_t ad[SC_HEADER_LEN + SC_HASH_LEN];
+    uint8_t *box = out + SC_HEADER_LEN;
+    size_t kc_len = ch->peer.n_len, s3_len = kc_len == 0 ? 0 : SECRET_LEN;
+    int e;
+    put_header(out, CONFIRM, kc_len + SC_TAG_LEN);
+    transcript_hash(ch, "T4", t4);
+    memcpy(ad, out, SC_HEADER_LEN);
+    memcpy(ad + SC_HEADER_LEN, t4, SC_HASH_LEN);
+    if (kc_len > 0) {
+        e = make_secret(ch, &ch->peer, LABEL_CLIENT, t4, s3, box);
+        if (e != SC_OK) {
+            sc_wipe(s3, sizeof s3);
+            return e;
+        }
+        trace(ch, "server", "Q", box, kc_len);
+    }
+    sc_aead_seal(box, ch->k_confirm, nonce_0, ad, sizeof ad, box, kc_len);
+    *out_len = SC_HEADER_LEN + kc_len + SC_TAG_LEN;
+    trace(ch, "server", "M4 CONFIRM header", out, SC_HEADER_LEN);
+    trace(ch, "server", "confirm box", box, kc_len + SC_TAG_LEN);
+    transcript_add(ch, out, *out_len);
+    transcript_hash(ch, "T5", t5);
+    session_keys(ch, t5, s3, s3_len);
+    sc_wipe(s3, sizeof s3);
+    ch->state = kc_len > 0 ? WAIT_M5 : OPEN;
+    if (kc_len > 0)
+        return SC_OK;
+    sc_wipe(&ch->transcript, sizeof ch->transcript);
+    sc_wipe(ch->k_proof, sizeof ch->k_proof);
+    if (ch->server->options.require_client_key)
+        return SC_ERR_ANONYMOUS;        /* after M4, so that it can be said */
+    ch->is_ready = 1;
+    return SC_OK;
+}
+
+/* server_open_m3: what M3 holds.  Both ciphertexts are opened whatever the first
+ * one gives, the box whatever both give, and the outcome is looked at once, at
+ * the end: nothing before the VERDICT depends on a secret (Bleichenbacher 1998,
+ * Manger 2001). */
+static int server_open_m3(sc_channel *ch, uint8_t *m3, size_t m3_len)
+{
+    const sc_private_key *host_key = ch->server->options.host_key;
+    uint8_t *c1 = m3 + SC_HEADER_LEN, *c2 = c1 + host_key->pub.n_len;
+    uint8_t *box = c2 + KE_LEN;
+    size_t box_len = m3_len - (size_t)(box - m3);
+    uint8_t t2[SC_HASH_LEN], t3[SC_HASH_LEN];
+    uint8_t s1_s2[2 * SECRET_LEN], k_identity[32];
+    sc_word ok1, ok2, ok;
+    int e1, e2;
+    trace(ch, "client", "M3 SESSION_KEY header", m3, SC_HEADER_LEN);
+    trace(ch, "client", "C1", c1, host_key->pub.n_len);
+    trace(ch, "client", "C2", c2, KE_LEN);
+    trace(ch, "client", "identity box", box, box_len);
+    transcript_hash(ch, "T2", t2);
+    e1 = open_secret(ch, host_key, LABEL_HOST, t2, c1, s1_s2, &ok1);
+    e2 = open_secret(ch, &ch->short_key->key, LABEL_SHORT, t2, c2,
+                     s1_s2 + SECRET_LEN, &ok2);
+    release_short_key(ch);
+    transcript_add(ch, m3, (size_t)(box - m3));
+    transcript_hash(ch, "T3", t3);
+    handshake_keys(ch, t3, s1_s2, k_identity);
+    transcript_add(ch, box, box_len);
+    ch->peer.n_len = box_len - SC_TAG_LEN;
+    ok = ok1 & ok2 & sc_aead_open(ch->peer.n, k_identity, nonce_0, t3,
+                                  sizeof t3, box, box_len);
+    sc_wipe(s1_s2, sizeof s1_s2);
+    sc_wipe(k_identity, sizeof k_identity);
+    if (e1 != SC_OK || e2 != SC_OK)
+        return SC_ERR_RANDOM;
+    SC_PUBLIC(&ok, sizeof ok);
+    if (!ok)                            /* VERDICT */
+        return SC_ERR_HANDSHAKE;
+    SC_PUBLIC(ch->peer.n, ch->peer.n_len);
+    trace(ch, "client", "P", ch->peer.n, ch->peer.n_len);
+    return SC_OK;
+}
+
+static int server_take_m3(sc_channel *ch, uint8_t *m3, size_t m3_len,
+                          uint8_t *out, size_t *out_len)
+{
+    int e = server_open_m3(ch, m3, m3_len);
+    if (e == SC_OK && ch->peer.n_len > 0 && sc_public_check(&ch->peer) != SC_OK)
+        e = SC_ERR_HANDSHAKE;
+    if (e == SC_OK)
+        return server_make_m4(ch, out, out_len);
+    sc_wipe(&ch->peer, sizeof ch->peer);
+    return e;
+}
+
+/* M5, the client:  header | proof box: nothing but a tag, which only somebody
+ * who opened Q can make. */
+static void client_make_m5(sc_channel *ch, const uint8_t t5[SC_HASH_LEN],
+                           uint8_t *out, size_t *out_len)
+{
+    uint8_t ad[SC_HEADER_LEN + SC_HASH_LEN];
+    put_header(out, CLIENT_CONFIRM, SC_TAG_LEN);
+    memcpy(ad, out, SC_HEADER_LEN);
+    memcpy(ad + SC_HEADER_LEN, t5, SC_HASH_LEN);
+    sc_aead_seal(out + SC_HEADER_LEN, ch->k_proof, nonce_0, ad, sizeof ad,
+                 NULL, 0);
+    *out_len = SC_HEADER_LEN + SC_TAG_LEN;
+    trace(ch, "client", "M5 CLIENT_CONFIRM header", out, SC_HEADER_LEN);
+    trace(ch, "client", "proof box", out + SC_HEADER_LEN, SC_TAG_LEN);
+}
+
+/* M4, the client: the server has opened M3, so it holds the host key.  The OAEP
+ * inside is opened whether or not the box is good: one error for both. */
+static int client_take_m4(sc_channel *ch, const uint8_t *m4, size_t m4_len,
+                          uint8_t *out, size_t *out_len)
+{
+    uint8_t t4[SC_HASH_LEN], t5[SC_HASH_LEN], s3[SECRET_LEN];
+    uint8_t q[SC_MODULUS_MAX], ad[SC_HEADER_LEN + SC_HASH_LEN];
+    size_t box_len = m4_len - SC_HEADER_LEN, q_len = box_len - SC_TAG_LEN;
+    sc_word ok, ok3;
+    int e = SC_OK;
+    trace(ch, "server", "M4 CONFIRM header", m4, SC_HEADER_LEN);
+    trace(ch, "server", "confirm box", m4 + SC_HEADER_LEN, box_len);
+    transcript_hash(ch, "T4", t4);
+    memcpy(ad, m4, SC_HEADER_LEN);
+    memcpy(ad + SC_HEADER_LEN, t4, SC_HASH_LEN);
+    ok = sc_aead_open(q, ch->k_confirm, nonce_0, ad, sizeof ad,
+                      m4 + SC_HEADER_LEN, box_len);
+    if (q_len > 0) {
+        e = open_secret(ch, ch->client.identity, LABEL_CLIENT, t4, q, s3, &ok3);
+        ok &= ok3;
+    }
+    SC_PUBLIC(&ok, sizeof ok);
+    if (e == SC_OK && !ok)              /* VERDICT */
+        e = SC_ERR_HANDSHAKE;
+    if (e == SC_OK) {
+        if (q_len > 0)
+            trace(ch, "server", "Q", q, q_len);
+        transcript_add(ch, m4, m4_len);
+        transcript_hash(ch, "T5", t5);
+        session_keys(ch, t5, s3, q_len > 0 ? SECRET_LEN : 0);
+        if (q_len > 0)
+            client_make_m5(ch, t5, out, out_len);
+        sc_wipe(&ch->transcript, sizeof ch->transcript);
+        sc_wipe(ch->k_proof, sizeof ch->k_proof);
+        ch->state = OPEN;
+        ch->is_ready = 1;
+    }
+    sc_wipe(s3, sizeof s3);
+    sc_wipe(q, sizeof q);
+    return e;
+}
+
+/* M5, the server: only now is it known that the client holds the key it named,
+ * and only now is it looked up: who only knows a public key learns nothing. */
+static int server_take_m5(sc_channel *ch, const uint8_t *m5)
+{
+    const sc_server_options *o = &ch->server->options;
+    uint8_t t5[SC_HASH_LEN], ad[SC_HEADER_LEN + SC_HASH_LEN], nothing[1];
+    sc_word ok;
+    int e;
+    trace(ch, "client", "M5 CLIENT_CONFIRM header", m5, SC_HEADER_LEN);
+    trace(ch, "client", "proof box", m5 + SC_HEADER_LEN, SC_TAG_LEN);
+    sc_sha256_end(&ch->transcript, t5);
+    memcpy(ad, m5, SC_HEADER_LEN);
+    memcpy(ad + SC_HEADER_LEN, t5, SC_HASH_LEN);
+    ok = sc_aead_open(nothing, ch->k_proof, nonce_0, ad, sizeof ad,
+                      m5 + SC_HEADER_LEN, SC_TAG_LEN);
+    SC_PUBLIC(&ok, sizeof ok);
+    if (!ok)                            /* VERDICT */
+        return SC_ERR_HANDSHAKE;
+    sc_wipe(&ch->transcript, sizeof ch->transcript);
+    sc_wipe(ch->k_proof, sizeof ch->k_proof);
+    ch->state = OPEN;                   /* from here on a CLOSE can be said */
+    if (o->authorise == NULL)
+        return SC_ERR_NOT_AUTHORISED;
+    e = o->authorise(o->authorise_ctx, &ch->peer);
+    ch->is_ready = e == SC_OK;
+    return e;
+}
+
+/* ---- 10. records --------------------------------------------------------- */
+
+/* A record is a frame whose body is sealed with the direction's key, the header
+ * as additional data, and the record's number as nonce: no nonce comes twice
+ * under a key, and a record that was changed, repeated, dropped or moved does
+ * not open.  Each direction replaces its key after 65536 records, so that a key
+ * that is stolen later opens no more than these. */
+
+static void record_nonce(uint8_t nonce[12], const sc_direction *d)
+{
+    memset(nonce, 0, 12);
+    put_le32(nonce + 4, d->counter);    /* 8 bytes, little-endian; < 2^16 */
+}
+
+static void count_record(sc_direction *d)
+{
+    static const char label[] = "secchan/1 rekey";
+    if (++d->counter < RECORDS_PER_KEY)
+        return;
+    sc_hkdf_expand(d->key, label, sizeof label - 1, d->key, sizeof d->key);
+    d->counter = 0;
+}
+
+static const char *record_name(int type)
+{
+    return type == DATA ? "DATA header" : type == DATA_MORE ? "DATA_MORE header"
+                                                            : "CLOSE header";
+}
+
+/* record_seal: frame = header | AEAD(plaintext); plaintext may be where the
+ * ciphertext goes. */
+static size_t record_seal(sc_channel *ch, int type, const uint8_t *plaintext,
+                          size_t len, uint8_t *frame)
+{
+    const char *sender = ch->is_server ? "server" : "client";
+    uint8_t nonce[12], *box = frame + SC_HEADER_LEN;
+    put_header(frame, type, len + SC_TAG_LEN);
+    record_nonce(nonce, &ch->sending);
+    trace(ch, sender, record_name(type), frame, SC_HEADER_LEN);
+    trace(ch, sender, "plaintext", plaintext, len);
+    sc_aead_seal(box, ch->sending.key, nonce, frame, SC_HEADER_LEN, plaintext,
+                 len);
+    trace(ch, sender, "ciphertext", box, len);
+    trace(ch, sender, "tag", box + len, SC_TAG_LEN);
+    count_record(&ch->sending);
+    return SC_HEADER_LEN + len + SC_TAG_LEN;
+}
+
+/* take_close: the peer has sent CLOSE with this reason. */
+static int take_close(sc_channel *ch, int reason, sc_event *event)
+{
+    static const int error[4] = {
+        SC_OK, SC_ERR_REFUSED, SC_ERR_PEER_PROTOCOL, SC_ERR_PEER_INTERNAL
+    };
+    if (reason > CLOSE_INTERNAL || (reason == CLOSE_DONE && ch->getting_part))
+        return SC_ERR_CLOSE;
+    ch->got_close = 1;
+    event->kind = SC_EVENT_CLOSED;
+    return error[reason];
+}
+
+/* take_record: open a record in place; what fails is wiped, not released. */
+static int take_record(sc_channel *ch, uint8_t *frame, size_t frame_len,
+                       sc_event *event)
+{
+    const char *sender = ch->is_server ? "client" : "server";
+    uint8_t nonce[12], *text = frame + SC_HEADER_LEN;
+    size_t box_len = frame_len - SC_HEADER_LEN, len = box_len - SC_TAG_LEN;
+    sc_word ok;
+    trace(ch, sender, record_name(frame[0]), frame, SC_HEADER_LEN);
+    trace(ch, sender, "ciphertext", text, len);
+    trace(ch, sender, "tag", text + len, SC_TAG_LEN);
+    record_nonce(nonce, &ch->receiving);
+    ok = sc_aead_open(text, ch->receiving.key, nonce, frame, SC_HEADER_LEN,
+                      text, box_len);
+    SC_PUBLIC(&ok, sizeof ok);
+    if (!ok) {                          /* VERDICT */
+        sc_wipe(text, box_len);
+        return SC_ERR_RECORD;
+    }
+    trace(ch, sender, "plaintext", text, len);
+    count_record(&ch->receiving);
+    if (frame[0] == CLOSE)
+        return take_close(ch, text[0], event);
+    ch->getting_part = frame[0] == DATA_MORE;
+    event->kind = ch->getting_part ? SC_EVENT_PART : SC_EVENT_MESSAGE;
+    event->data = text;
+    event->data_len = len;
+    return SC_OK;
+}
+
+/* ---- 11. the layer without I/O ------------------------------------------- */
+
+static int is_fingerprint(const char *s)
+{
+    size_t i;
+    if (strlen(s) != SC_FINGERPRINT_MAX - 1 || memcmp(s, "SHA256:", 7) != 0)
+        return 0;
+    for (i = 7; s[i] != '\0'; i++)
+        if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                   "0123456789+/", s[i]) == NULL)
+            return 0;
+    return 1;
+}
+
+int sc_client_init(sc_channel *ch, const sc_client_options *options,
+                   uint8_t *out, size_t *out_len)
+{
+    memset(ch, 0, sizeof *ch);
+    *out_len = 0;
+    if (options == NULL
+        || (options->pin != NULL) + (options->judge_host != NULL)
+           + (options->accept_any_host_insecure != 0) != 1)
+        return SC_ERR_NO_JUDGE;
+    if (options->pin != NULL && !is_fingerprint(options->pin))
+        return SC_ERR_PIN_FORMAT;
+    if (options->identity != NULL
+        && sc_public_check(&options->identity->pub) != SC_OK)
+        return SC_ERR_PUBLIC_KEY;
+    ch->client = *options;
+    ch->trace = options->trace;
+    ch->trace_ctx = options->trace_ctx;
+    ch->random = sc_os_random;
+    sc_sha256_init(&ch->transcript);
+    client_make_m1(ch, out, out_len);
+    return SC_OK;
+}
+
+int sc_server_accept(sc_channel *ch, sc_server *server)
+{
+    memset(ch, 0, sizeof *ch);
+    if (server == NULL || !server->short_key[server->current].is_alive)
+        return SC_ERR_ARGUMENT;
+    ch->is_server = 1;
+    ch->server = server;
+    ch->trace = server->options.trace;
+    ch->trace_ctx = server->options.trace_ctx;
+    ch->random = sc_os_random;
+    sc_sha256_init(&ch->transcript);
+    ch->state = WAIT_M1;
+    return SC_OK;
+}
+
+/* take_frame: the frame is of a kind and length that may come now. */
+static int take_frame(sc_channel *ch, uint8_t *frame, size_t len,
+                      sc_event *event, uint8_t *out, size_t *out_len)
+{
+    switch (ch->state) {
+    case WAIT_M1:
+        trace(ch, "client", "M1 KEY_REQUEST header", frame, SC_HEADER_LEN);
+        transcript_add(ch, frame, SC_HEADER_LEN);
+        return server_make_m2(ch, out, out_len);
+    case WAIT_M2:
+        return client_take_m2(ch, frame, len, out, out_len);
+    case WAIT_M3:
+        return server_take_m3(ch, frame, len, out, out_len);
+    case WAIT_M4:
+        return client_take_m4(ch, frame, len, out, out_len);
+    case WAIT_M5:
+        return server_take_m5(ch, frame);
+    default:
+        return take_record(ch, frame, len, event);
+    }
+}
+
+int sc_input(sc_channel *ch, uint8_t *frame, size_t frame_len, sc_event *event,
+             uint8_t *out, size_t *out_len)
+{
+    size_t want;
+    int e, was_ready = ch->is_ready;
+    memset(event, 0, sizeof *event);
+    *out_len = 0;
+    if (frame_len < SC_HEADER_LEN)
+        return sc_fail(ch, SC_ERR_FRAME);
+    e = sc_frame_len(ch, frame, &want);
+    if (e != SC_OK)
+        return e;
+    if (frame_len != want)
+        return sc_fail(ch, SC_ERR_FRAME);
+    e = take_frame(ch, frame, frame_len, event, out, out_len);
+    if (e != SC_OK) {
+        memset(event, 0, sizeof *event);
+        return sc_fail(ch, e);
+    }
+    if (ch->is_ready && !was_ready)
+        event->kind = SC_EVENT_READY;
+    return SC_OK;
+}
+
+int sc_seal(sc_channel *ch, int more, const uint8_t *data, size_t data_len,
+            uint8_t *out, size_t *out_len)
+{
+    *out_len = 0;
+    if (ch->error != SC_OK)
+        return ch->error;
+    if (!ch->is_ready || ch->sent_close)
+        return SC_ERR_STATE;
+    if (data_len > SC_RECORD_MAX || (more && data_len == 0))
+        return SC_ERR_ARGUMENT;
+    *out_len = record_seal(ch, more ? DATA_MORE : DATA, data, data_len, out);
+    ch->sending_part = more != 0;
+    return SC_OK;
+}
+
+/* close_reason: what CLOSE tells the peer, or -1 for nothing. */
+static int close_reason(const sc_channel *ch)
+{
+    switch (ch->error) {
+    case SC_OK:                         /* an unfinished message is a fault */
+        return ch->sending_part ? CLOSE_INTERNAL : CLOSE_DONE;
+    case SC_ERR_NOT_AUTHORISED:
+    case SC_ERR_ANONYMOUS:
+        return CLOSE_REFUSED;
+    case SC_ERR_FRAME:
+    case SC_ERR_RECORD:
+    case SC_ERR_CLOSE:
+    case SC_ERR_TOO_LONG:
+        return CLOSE_PROTOCOL;
+    case SC_ERR_REFUSED:                /* the peer's own CLOSE: no answer */
+    case SC_ERR_PEER_PROTOCOL:
+    case SC_ERR_PEER_INTERNAL:
+    case SC_ERR_CUT_OFF:                /* nobody there to hear it */
+    case SC_ERR_IO:
+        return -1;
+    default:
+        return CLOSE_INTERNAL;
+    }
+}
+
+int sc_shut(sc_channel *ch, uint8_t *out, size_t *out_len)
+{
+    int reason = close_reason(ch);
+    uint8_t byte = (uint8_t)reason;
+    *out_len = 0;
+    if (ch->state == OPEN && !ch->sent_close && reason >= 0) {
+        *out_len = record_seal(ch, CLOSE, &byte, 1, out);
+        ch->sent_close = 1;
+    }
+    if (ch->sent_close || ch->error != SC_OK)   /* nothing is sent any more */
+        sc_wipe(&ch->sending, sizeof ch->sending);
+    return ch->error;
+}
+
+int sc_eof(sc_channel *ch)
+{
+    if (ch->error != SC_OK)
+        return ch->error;
+    if (ch->got_close)
+        return SC_CLOSED;
+    return sc_fail(ch, ch->state == WAIT_M2 || ch->state == WAIT_M4
+                       ? SC_ERR_SERVER_ENDED : SC_ERR_CUT_OFF);
+}
+
+void sc_end(sc_channel *ch)
+{
+    release_short_key(ch);
+    sc_wipe(ch, sizeof *ch);
+}
+
+int sc_ready(const sc_channel *ch)
+{
+    return ch->is_ready;
+}
+
+const sc_public_key *sc_peer_key(const sc_channel *ch)
+{
+    return ch->peer.n_len == 0 ? NULL : &ch->peer;
+}
+
+const uint8_t *sc_session_id(const sc_channel *ch)
+{
+    return ch->state == WAIT_M5 || ch->state == OPEN ? ch->session_id : NULL;
+}
+
+/* ---- 12. the server's long-lived half ------------------------------------ */
+
+#define HOUR_MS 3600000u
+
+int sc_server_init_with(sc_server *s, const sc_server_options *o,
+                        const sc_private_key *short_key, uint64_t now_ms)
+{
+    memset(s, 0, sizeof *s);
+    if (o->host_key == NULL || short_key->pub.n_len != KE_LEN
+        || sc_public_check(&o->host_key->pub) != SC_OK)
+        return SC_ERR_ARGUMENT;
+    s->options = *o;
+    if (s->options.short_key_ms == 0)
+        s->options.short_key_ms = HOUR_MS;
+    if (s->options.short_key_uses == 0)
+        s->options.short_key_uses = 65536;
+    s->random = sc_os_random;
+    s->short_key[0].key = *short_key;
+    s->short_key[0].born_ms = now_ms;
+    s->short_key[0].is_alive = 1;
+    return SC_OK;
+}
+
+int sc_server_init(sc_server *s, const sc_server_options *o, uint64_t now_ms)
+{
+    sc_private_key first;
+    int e = sc_key_generate(&first, KE_BITS, NULL, NULL);
+    if (e == SC_OK)
+        e = sc_server_init_with(s, o, &first, now_ms);
+    else
+        memset(s, 0, sizeof *s);
+    sc_wipe(&first, sizeof first);
+    return e;
+}
+
+/* due_ms: how long the current key may still be shown. */
+static uint64_t due_ms(const sc_server *s, uint64_t now_ms)
+{
+    const sc_short_key *k = &s->short_key[s->current];
+    uint64_t age = now_ms - k->born_ms;
+    if (k->shown >= s->options.short_key_uses || age >= s->options.short_key_ms)
+        return 0;
+    return s->options.short_key_ms - age;
+}
+
+/* replace_short_key: the other slot now holds the key that is shown. */
+static void replace_short_key(sc_server *s, uint64_t now_ms)
+{
+    sc_short_key *old = &s->short_key[s->current];
+    s->current = 1 - s->current;
+    s->short_key[s->current].born_ms = now_ms;
+    s->short_key[s->current].is_alive = 1;
+    s->is_making = 0;
+    if (old->in_flight == 0)
+        sc_wipe(old, sizeof *old);
+}
+
+int sc_server_tick(sc_server *s, uint64_t now_ms, unsigned *wait_ms)
+{
+    sc_short_key *other = &s->short_key[1 - s->current];
+    uint64_t due = due_ms(s, now_ms);
+    char mark;
+    int e;
+    *wait_ms = 1000;                    /* uses are counted between the ticks */
+    if (due > 0) {
+        if (due < *wait_ms)
+            *wait_ms = (unsigned)due;
+        return SC_OK;
+    }
+    if (other->is_alive) {              /* its handshakes end within 30 s */
+        *wait_ms = 100;
+        return SC_OK;
+    }
+    if (!s->is_making) {
+        e = sc_keygen_init(&s->making, KE_BITS, s->random, s->random_ctx);
+        if (e != SC_OK)
+            return e;
+        s->is_making = 1;
+    }
+    e = sc_keygen_step(&s->making, &other->key, &mark);
+    if (e < 0) {
+        s->is_making = 0;
+        return e;
+    }
+    if (e == SC_OK)
+        replace_short_key(s, now_ms);
+    *wait_ms = 0;
+    return SC_OK;
+}
+
+void sc_server_end(sc_server *s)
+{
+    sc_wipe(s, sizeof *s);
+}
+
+/* ---- 13. the blocking layer ---------------------------------------------- */
+
+#define DRAIN_MS 2000
+
+/* conn_wants: how many bytes in[] must hold before something can be done. */
+static int conn_wants(sc_conn *c, size_t *want)
+{
+    *want = SC_HEADER_LEN;
+    if (c->in_len < SC_HEADER_LEN)
+        return SC_OK;
+    return sc_frame_len(&c->channel, c->in, want);
+}
+
+/* conn_write: all of it.  If it fails, half a frame may have gone out, and
+ * nothing sensible can follow: is_writing stays 1. */
+static int conn_write(sc_conn *c, const uint8_t *bytes, size_t len)
+{
+    if (c->is_writing)
+        return c->channel.error != SC_OK ? c->channel.error : SC_ERR_IO;
+    c->is_writing = 1;
+    while (len > 0) {
+        long n = c->write(c->io, bytes, len);
+        if (n < 0)
+            return (int)n;
+        if (n == 0 || (size_t)n > len)
+            return SC_ERR_IO;
+        bytes += n;
+        len -= (size_t)n;
+    }
+    c->is_writing = 0;
+    return SC_OK;
+}
+
+/* conn_fail: the channel has failed: tell the peer, if that is allowed. */
+static int conn_fail(sc_conn *c, int error)
+{
+    uint8_t bye[SC_CLOSE_LEN];
+    size_t len;
+    (void)sc_fail(&c->channel, error);
+    (void)sc_shut(&c->channel, bye, &len);
+    c->on_data = NULL;                  /* the CLOSE is all that still matters */
+#ifndef SC_NO_OS
+    c->deadline_ms = c->fd < 0 ? 0 : sc_now_ms() + DRAIN_MS;
+#endif
+    if (len > 0)
+        (void)conn_write(c, bye, len);
+    return c->channel.error;
+}
+
+/* conn_take: in[] holds a whole frame. */
+static int conn_take(sc_conn *c)
+{
+    uint8_t reply[SC_REPLY_MAX];
+    size_t reply_len;
+    sc_event event;
+    int e = sc_input(&c->channel, c->in, c->in_len, &event, reply, &reply_len);
+    c->in_len = 0;
+    if (reply_len > 0) {
+        int written = conn_write(c, reply, reply_len);
+        if (e == SC_OK)
+            e = written;
+    }
+    if (e != SC_OK)
+        return conn_fail(c, e);
+    c->event = event.kind;
+    c->data = event.data;
+    c->data_len = event.data_len;
+    return SC_OK;
+}
+
+/* conn_read_frame: read and take one frame.  What had arrived before an error
+ * that passes (a time-out) stays in in[] for the next call. */
+static int conn_read_frame(sc_conn *c)
+{
+    size_t want;
+    long n;
+    int e;
+    if (c->channel.error != SC_OK)
+        return c->channel.error;
+    for (;;) {
+        e = conn_wants(c, &want);
+        if (e != SC_OK)
+            return conn_fail(c, e);
+        if (c->in_len == want)
+            return conn_take(c);
+        n = c->read(c->io, c->in + c->in_len, want - c->in_len);
+        if (n == 0)
+            return sc_eof(&c->channel);
+        if (n < 0)
+            return (int)n;
+        if ((size_t)n > want - c->in_len)
+            return SC_ERR_IO;
+        c->in_len += (size_t)n;
+    }
+}
+
+#ifndef SC_NO_OS
+
+/* conn_deliver: hand out what has arrived through on_data. */
+static void conn_deliver(sc_conn *c)
+{
+    int result = c->event == SC_EVENT_PART ? SC_MORE
+               : c->event == SC_EVENT_CLOSED ? SC_CLOSED : SC_OK;
+    if (c->event == SC_EVENT_NONE)
+        return;
+    c->on_data(c->on_data_ctx, result, c->data, c->data_len);
+    c->event = SC_EVENT_NONE;
+    c->data_len = 0;
+}
+
+/* conn_pump: while sending waits, take what can be read without waiting. */
+static int conn_pump(sc_conn *c)
+{
+    size_t want;
+    long n;
+    int e;
+    conn_deliver(c);
+    e = conn_wants(c, &want);
+    if (e != SC_OK)
+        return conn_fail(c, e);
+    n = os_recv(c->fd, c->in + c->in_len, want - c->in_len);
+    if (n == AGAIN)
+        return SC_OK;
+    if (n <= 0)
+        return n == 0 ? sc_eof(&c->channel) : (int)n;
+    c->in_len += (size_t)n;
+    e = conn_wants(c, &want);
+    if (e != SC_OK)
+        return conn_fail(c, e);
+    if (c->in_len < want)
+        return SC_OK;
+    e = conn_take(c);
+    if (e == SC_OK)
+        conn_deliver(c);
+    return e;
+}
+
+/* until: when a wait that begins now must end; 0: never. */
+static uint64_t until(const sc_conn *c)
+{
+    uint64_t idle = c->timeout_ms == 0 ? 0 : sc_now_ms() + c->timeout_ms;
+    if (c->deadline_ms == 0)
+        return idle;
+    return idle == 0 || c->deadline_ms < idle ? c->deadline_ms : idle;
+}
+
+/* The callbacks of a socket: io is the sc_conn itself. */
+static long socket_read(void *io, void *buf, size_t len)
+{
+    sc_conn *c = (sc_conn *)io;
+    uint64_t until_ms = until(c);
+    for (;;) {
+        long n;
+        int e;
+        if (c->deadline_ms != 0 && sc_now_ms() >= c->deadline_ms)
+            return SC_ERR_TIMEOUT;      /* however steadily bytes arrive */
+        n = os_recv(c->fd, buf, len);
+        if (n != AGAIN)
+            return n;
+        e = os_wait(c->fd, POLLIN, until_ms);
+        if (e < 0)
+            return e;
+    }
+}
+
+static long socket_write(void *io, const void *buf, size_t len)
+{
+    sc_conn *c = (sc_conn *)io;
+    uint64_t until_ms = until(c);
+    for (;;) {
+        /* after the peer's CLOSE there is nothing to take */
+        int pump = c->on_data != NULL && !c->channel.got_close, e;
+        long n = os_send(c->fd, buf, len);
+        if (n != AGAIN)
+            return n;
+        e = os_wait(c->fd, pump ? POLLIN | POLLOUT : POLLOUT, until_ms);
+        if (e >= 0 && pump && (e & POLLIN) != 0) {
+            e = conn_pump(c);
+            until_ms = until(c);
+        }
+        if (e < 0)
+            return e;
+    }
+}
+
+/* conn_start: an empty connection over a socket. */
+static int conn_start(sc_conn *c, int fd)
+{
+    memset(c, 0, sizeof *c);
+    c->fd = fd;
+    c->read = socket_read;
+    c->write = socket_write;
+    c->io = c;
+    c->deadline_ms = sc_now_ms() + SC_HANDSHAKE_MS;
+    return os_prepare_socket(fd);
+}
+
+#endif /* SC_NO_OS */
+
+static int conn_start_over(sc_conn *c, sc_read_fn read_fn, sc_write_fn write_fn,
+                           void *io)
+{
+    memset(c, 0, sizeof *c);
+    c->fd = -1;
+    c->read = read_fn;
+    c->write = write_fn;
+    c->io = io;
+    return SC_OK;
+}
+
+/* conn_handshake: first, e is the result of what came before; then frames until
+ * both sides are ready.  On error c is closed. */
+static int conn_handshake(sc_conn *c, int e, const uint8_t *first,
+                          size_t first_len)
+{
+    if (e == SC_OK)
+        e = conn_write(c, first, first_len);
+    while (e == SC_OK && !sc_ready(&c->channel))
+        e = conn_read_frame(c);
+    c->event = SC_EVENT_NONE;           /* "ready" is told by returning */
+    c->deadline_ms = 0;
+    if (e != SC_OK) {
+        (void)sc_fail(&c->channel, e);
+        (void)sc_close(c);
+    }
+    return e;
+}
+
+static int conn_client(sc_conn *c, int e, const sc_client_options *options)
+{
+    uint8_t m1[SC_REPLY_MAX];
+    size_t m1_len = 0;
+    if (e == SC_OK)
+        e = sc_client_init(&c->channel, options, m1, &m1_len);
+    return conn_handshake(c, e, m1, m1_len);
+}
+
+static int conn_server(sc_conn *c, int e, sc_server *server)
+{
+    if (e == SC_OK)
+        e = sc_server_accept(&c->channel, server);
+    return conn_handshake(c, e, NULL, 0);
+}
+
+int sc_connect_over(sc_conn *c, sc_read_fn read_fn, sc_write_fn write_fn,
+                    void *io, const sc_client_options *options)
+{
+    return conn_client(c, conn_start_over(c, read_fn, write_fn, io), options);
+}
+
+int sc_accept_over(sc_conn *c, sc_read_fn read_fn, sc_write_fn write_fn,
+                   void *io, sc_server *server)
+{
+    return conn_server(c, conn_start_over(c, read_fn, write_fn, io), server);
+}
+
+#ifndef SC_NO_OS
+
+int sc_connect_fd(sc_conn *c, int fd, const sc_client_options *options)
+{
+    return conn_client(c, conn_start(c, fd), options);
+}
+
+int sc_accept_fd(sc_conn *c, int fd, sc_server *server)
+{
+    return conn_server(c, conn_start(c, fd), server);
+}
+
+int sc_connect(sc_conn *c, const char *host, unsigned port,
+               const sc_client_options *options)
+{
+    int fd, e;
+    memset(c, 0, sizeof *c);
+    e = sc_dial(host, port, SC_HANDSHAKE_MS, &fd);
+    return e == SC_OK ? sc_connect_fd(c, fd, options) : e;
+}
+
+int sc_accept(sc_conn *c, int listen_fd, sc_server *server)
+{
+    unsigned wait_ms;
+    int fd, e;
+    memset(c, 0, sizeof *c);
+    for (;;) {
+        e = sc_server_tick(server, sc_now_ms(), &wait_ms);
+        if (e != SC_OK)
+            return e;
+        e = os_wait(listen_fd, POLLIN, sc_now_ms() + wait_ms);
+        if (e == SC_ERR_TIMEOUT)
+            continue;
+        if (e < 0)
+            return e;
+        fd = accept(listen_fd, NULL, NULL);
+        if (fd >= 0)
+            return sc_accept_fd(c, fd, server);
+        if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK
+            && errno != ECONNABORTED)
+            return SC_ERR_IO;
+    }
+}
+
+#endif /* SC_NO_OS */
+
+/* conn_sent: the result of writing.  A peer that refuses us closes its end; our
+ * writing fails then, and the reason lies unread: fetch it.  Data that is found
+ * instead stays for sc_recv. */
+static int conn_sent(sc_conn *c, int e)
+{
+    if (e == SC_ERR_TIMEOUT)
+        return sc_fail(&c->channel, e);
+    if (e != SC_ERR_IO)
+        return e;
+    while (c->event == SC_EVENT_NONE && !c->channel.got_close) {
+        int read_e = conn_read_frame(c);
+        if (read_e != SC_OK)
+            return read_e < 0 ? read_e : e;
+    }
+    return c->channel.got_close ? SC_ERR_CUT_OFF : e;
+}
+
+static int conn_send(sc_conn *c, const uint8_t *p, size_t len, int more)
+{
+    size_t n, frame_len;
+    int e, last;
+    if (c->read == NULL)
+        return SC_ERR_STATE;
+    do {
+        n = len < SC_RECORD_MAX ? len : SC_RECORD_MAX;
+        last = n == len && !more;
+        if (n == 0 && !last)
+            return SC_OK;
+        e = sc_seal(&c->channel, !last, p, n, c->out, &frame_len);
+        if (e == SC_OK)
+            e = conn_sent(c, conn_write(c, c->out, frame_len));
+        if (e != SC_OK)
+            return e;
+        p += n;
+        len -= n;
+    } while (len > 0);
+    return SC_OK;
+}
+
+int sc_send(sc_conn *c, const void *message, size_t message_len)
+{
+    return conn_send(c, (const uint8_t *)message, message_len, 0);
+}
+
+int sc_send_part(sc_conn *c, const void *part, size_t part_len)
+{
+    return conn_send(c, (const uint8_t *)part, part_len, 1);
+}
+
+int sc_recv(sc_conn *c, void *buf, size_t buf_max, size_t *len)
+{
+    size_t n;
+    int e;
+    *len = 0;
+    if (c->read == NULL)
+        return SC_ERR_STATE;
+    if (buf_max == 0)
+        return SC_ERR_ARGUMENT;
+    while (c->event == SC_EVENT_NONE) {
+        if (c->channel.got_close && c->channel.error == SC_OK)
+            return SC_CLOSED;
+        e = conn_read_frame(c);
+        if (e != SC_OK)
+            return e;
+    }
+    if (c->event == SC_EVENT_CLOSED) {
+        c->event = SC_EVENT_NONE;
+        return SC_CLOSED;
+    }
+    n = c->data_len < buf_max ? c->data_len : buf_max;
+    memcpy(buf, c->data, n);
+    sc_wipe(c->data, n);
+    c->data += n;
+    c->data_len -= n;
+    *len = n;
+    if (c->data_len > 0)
+        return SC_MORE;
+    e = c->event == SC_EVENT_PART ? SC_MORE : SC_OK;
+    c->event = SC_EVENT_NONE;
+    return e;
+}
+
+int sc_recv_whole(sc_conn *c, void *buf, size_t buf_max, size_t *len)
+{
+    uint8_t extra;
+    size_t n, have = 0;
+    int e;
+    *len = 0;
+    do {
+        if (have < buf_max)
+            e = sc_recv(c, (uint8_t *)buf + have, buf_max - have, &n);
+        else
+            e = sc_recv(c, &extra, 1, &n);      /* is this the end? */
+        if (e != SC_OK && e != SC_MORE)
+            return e;
+        if (have == buf_max && n > 0)
+            return conn_fail(c, SC_ERR_TOO_LONG);
+        have += n;
+    } while (e == SC_MORE);
+    *len = have;
+    return SC_OK;
+}
+
+/* conn_say_bye: the CLOSE that is owed, if it is; gives the channel's error. */
+static int conn_say_bye(sc_conn *c)
+{
+    uint8_t bye[SC_CLOSE_LEN];
+    size_t len;
+    int e = sc_shut(&c->channel, bye, &len);
+    if (len > 0 && e == SC_OK)
+        e = conn_sent(c, conn_write(c, bye, len));
+    else if (len > 0)
+        (void)conn_write(c, bye, len);
+    return e;
+}
+
+int sc_finish(sc_conn *c)
+{
+    int e;
+    if (c->read == NULL)
+        return SC_ERR_STATE;
+    e = conn_say_bye(c);
+#ifndef SC_NO_OS
+    if (c->fd >= 0)
+        (void)shutdown(c->fd, SHUT_WR);
+#endif
+    return e;
+}
+
+int sc_close(sc_conn *c)
+{
+    int e;
+    if (c->read == NULL)                /* closed already, or never open */
+        return SC_OK;
+    c->on_data = NULL;
+#ifndef SC_NO_OS
+    c->deadline_ms = c->fd < 0 ? 0 : sc_now_ms() + DRAIN_MS;
+#endif
+    e = conn_say_bye(c);
+#ifndef SC_NO_OS
+    if (c->fd >= 0) {
+        if (c->channel.sent_close)
+            os_drain(c->fd, sc_now_ms() + DRAIN_MS);
+        (void)close(c->fd);
+    }
+#endif
+    sc_end(&c->channel);
+    sc_wipe(c, sizeof *c);
+    return e;
+}
+
+void sc_set_timeout(sc_conn *c, unsigned timeout_ms)
+{
+    c->timeout_ms = timeout_ms;
+}
+
+void sc_set_on_data(sc_conn *c, sc_data_fn on_data, void *ctx)
+{
+    c->on_data = on_data;
+    c->on_data_ctx = ctx;
+}
+
+int sc_fd(const sc_conn *c)
+{
+    return c->read == NULL ? -1 : c->fd;
+}
+
+int sc_pending(const sc_conn *c)
+{
+    return c->event != SC_EVENT_NONE;
+}
+
+/* ---- 14. known_hosts, authorized_keys, key files ------------------------- */
+
+#ifndef SC_NO_OS
+
+/* A known_hosts line is   [marker] hosts key-type base64 [comment]
+ * an authorized_keys line [options] key-type base64 [comment]. */
+
+#define HOST_LEN_MAX 255
+#define NAME_LEN_MAX (HOST_LEN_MAX + 9) /* "[host]:65535" and NUL */
+
+typedef struct {
+    const char *at;
+    size_t len;
+} word;
+
+static int is_word(word w, const char *text)
+{
+    return w.len == strlen(text) && memcmp(w.at, text, w.len) == 0;
+}
+
+/* next_word: take the next word off the front of a line; empty at its end. */
+static word next_word(word *line)
+{
+    word w;
+    while (line->len > 0 && (*line->at == ' ' || *line->at == '\t')) {
+        line->at++;
+        line->len--;
+    }
+    w = *line;
+    for (w.len = 0; w.len < line->len; w.len++)
+        if (w.at[w.len] == ' ' || w.at[w.len] == '\t' || w.at[w.len] == '\r')
+            break;
+    line->at += w.len;
+    line->len -= w.len;
+    return w;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* matches: does a pattern with * and ? match all of name?  Host names do not
+ * care about case.  After a mismatch the last * takes one character more. */
+static int matches(word pattern, const char *name)
+{
+    size_t p = 0, n = 0, star = pattern.len, star_n = 0;
+    while (name[n] != '\0') {
+        if (p < pattern.len && pattern.at[p] == '*') {
+            star = p++;
+            star_n = n;
+        } else if (p < pattern.len && (pattern.at[p] == '?'
+                   || lower(pattern.at[p]) == lower(name[n]))) {
+            p++;
+            n++;
+        } else if (star < pattern.len) {
+            p = star + 1;
+            n = ++star_n;
+        } else {
+            return 0;
+        }
+    }
+    while (p < pattern.len && pattern.at[p] == '*')
+        p++;
+    return p == pattern.len;
+}
+
+/* write_name: name = "[host]:port", the form that is written.  needs  a host of
+ * at most HOST_LEN_MAX bytes. */
+static size_t write_name(char name[NAME_LEN_MAX], const char *host,
+                         unsigned port)
+{
+    return (size_t)snprintf(name, NAME_LEN_MAX, "[%s]:%u", host, port);
+}
+
+enum { NAMES_NOT, NAMES_PLAINLY, NAMES_PERHAPS };
+
+/* names_host: does this comma-separated list name host or [host]:port?  Patterns
+ * and hashed names are only ever a perhaps, and so is anything unprintable. */
+static int names_host(word hosts, const char *host, unsigned port)
+{
+    char name[NAME_LEN_MAX];
+    int plainly = 0, perhaps = 0, pattern, negated = 0;
+    size_t i;
+    (void)write_name(name, host, port);
+    while (hosts.len > 0) {
+        word one = hosts;
+        for (one.len = 0, pattern = 0; one.len < hosts.len; one.len++) {
+            uint8_t c = (uint8_t)hosts.at[one.len];
+            if (c == ',')
+                break;
+            pattern |= c == '*' || c == '?' || c == '!';
+            perhaps |= c < 0x21 || c > 0x7e || (one.len == 0 && c == '|');
+        }
+        i = one.len < hosts.len ? one.len + 1 : one.len;
+        hosts.at += i;
+        hosts.len -= i;
+        if (one.len > 0 && one.at[0] == '!') {
+            negated = 1;
+            one.at++;
+            one.len--;
+        }
+        if (matches(one, host) || matches(one, name)) {
+            perhaps |= pattern;
+            plainly |= !pattern;
+        }
+    }
+    if (plainly && !negated)
+        return NAMES_PLAINLY;
+    return plainly || perhaps ? NAMES_PERHAPS : NAMES_NOT;
+}
+
+enum { KEY_USABLE, KEY_OF_OTHER_TYPE, KEY_DAMAGED };
+
+/* read_key: the key of a line.  Another type is believed to be one if the key
+ * itself begins with its name, as SSH's keys do; else the line is damaged. */
+static int read_key(word type, word base64, sc_public_key *key)
+{
+    char text[SC_PUBLIC_LINE_MAX];
+    uint8_t head[48];
+    size_t head_len, base64_len = base64.len < 64 ? base64.len : 64;
+    memset(key, 0, sizeof *key);
+    if (is_word(type, "ssh-rsa")) {
+        if (base64.len > sizeof text - 8)
+            return KEY_DAMAGED;
+        memcpy(text, "ssh-rsa ", 8);
+        memcpy(text + 8, base64.at, base64.len);
+        return sc_public_read_line(key, text, 8 + base64.len) == SC_OK
+             ? KEY_USABLE : KEY_DAMAGED;
+    }
+    if (type.len > 0
+        && sc_base64_read(head, sizeof head, &head_len, base64.at, base64_len)
+           == SC_OK
+        && head_len >= 4 + type.len
+        && get_le32(head) == (uint32_t)type.len << 24
+        && memcmp(head + 4, type.at, type.len) == 0)
+        return KEY_OF_OTHER_TYPE;
+    return KEY_DAMAGED;
+}
+
+/* sc_known_hosts_line: what one line says about host:port and the key it shows.
+ * SC_OK                 this very key
+ * SC_ERR_HOST_CHANGED   another RSA key
+ * SC_ERR_HOST_REVOKED   the shown key is revoked, for whatever host
+ * SC_ERR_HOST_LINE      it cannot be used, and might be about this host
+ * SC_MORE               nothing */
+int sc_known_hosts_line(const char *line, size_t line_len, const char *host,
+                        unsigned port, const sc_public_key *shown)
+{
+    word rest, marker = { NULL, 0 }, hosts, type, base64;
+    sc_public_key key;
+    int names, kind;
+    rest.at = line;
+    rest.len = line_len;
+    hosts = next_word(&rest);
+    if (hosts.len == 0 || hosts.at[0] == '#')
+        return SC_MORE;
+    if (hosts.at[0] == '@') {
+        marker = hosts;
+        hosts = next_word(&rest);
+    }
+    type = next_word(&rest);
+    base64 = next_word(&rest);
+    names = names_host(hosts, host, port);
+    kind = read_key(type, base64, &key);
+    if (marker.len > 0 && is_word(marker, "@revoked")) {
+        if (kind == KEY_OF_OTHER_TYPE)
+            return SC_MORE;
+        if (kind == KEY_USABLE && sc_public_equal(&key, shown))
+            return SC_ERR_HOST_REVOKED;
+        return kind == KEY_DAMAGED || names ? SC_ERR_HOST_LINE : SC_MORE;
+    }
+    if (names == NAMES_NOT)
+        return SC_MORE;
+    if (marker.len > 0)
+        return SC_ERR_HOST_LINE;
+    if (kind == KEY_OF_OTHER_TYPE)
+        return SC_MORE;
+    if (kind == KEY_DAMAGED || names == NAMES_PERHAPS)
+        return SC_ERR_HOST_LINE;
+    return sc_public_equal(&key, shown) ? SC_OK : SC_ERR_HOST_CHANGED;
+}
+
+typedef struct {
+    sc_known_hosts *known;
+    int answer;
+} host_search;
+
+/* host_weight: which of two lines decides. */
+static int host_weight(int answer)
+{
+    return answer == SC_ERR_HOST_REVOKED ? 4 : answer == SC_OK ? 3
+         : answer == SC_ERR_HOST_CHANGED ? 2 : answer == SC_ERR_HOST_LINE;
+}
+
+static int host_line(void *ctx, const char *line, size_t len, size_t number)
+{
+    host_search *s = (host_search *)ctx;
+    int answer = sc_known_hosts_line(line, len, s->known->host, s->known->port,
+                                     &s->known->shown);
+    if (host_weight(answer) > host_weight(s->answer)) {
+        s->answer = answer;
+        s->known->line = number;
+    }
+    return SC_MORE;
+}
+
+/* can_be_written: a host name that a known_hosts line can hold. */
+static int can_be_written(const char *host)
+{
+    size_t n;
+    for (n = 0; host[n] != '\0'; n++)
+        if ((uint8_t)host[n] < 0x21 || (uint8_t)host[n] > 0x7e
+            || strchr(",*?!|@#[]", host[n]) != NULL)
+            return 0;
+    return n > 0 && n <= HOST_LEN_MAX;
+}
+
+int sc_judge_known_hosts(void *known_hosts, const sc_public_key *host_key)
+{
+    sc_known_hosts *known = (sc_known_hosts *)known_hosts;
+    host_search s;
+    int e;
+    known->shown = *host_key;
+    known->line = 0;
+    known->is_new = 0;
+    if (known->host == NULL || known->path == NULL
+        || !can_be_written(known->host))
+        return SC_ERR_ARGUMENT;
+    s.known = known;
+    s.answer = SC_MORE;
+    e = os_each_line(known->path, host_line, &s);
+    if (e == SC_ERR_FILE && errno != ENOENT)
+        return SC_ERR_FILE;
+    if (s.answer != SC_MORE)
+        return s.answer;
+    if (!known->accept_new)
+        return SC_ERR_HOST_UNKNOWN;
+    known->is_new = 1;
+    return SC_OK;
+}
+
+int sc_known_hosts_remember(sc_known_hosts *known, const sc_channel *ch)
+{
+    char line[NAME_LEN_MAX + SC_PUBLIC_LINE_MAX + 1];
+    size_t n, key_len;
+    int e;
+    if (!known->is_new)
+        return SC_OK;
+    if (!ch->is_ready || ch->is_server
+        || !sc_public_equal(&ch->peer, &known->shown))
+        return SC_ERR_STATE;
+    n = write_name(line, known->host, known->port);
+    line[n++] = ' ';
+    e = sc_public_write_line(&ch->peer, NULL, line + n, SC_PUBLIC_LINE_MAX,
+                             &key_len);
+    n += key_len;
+    line[n++] = '\n';
+    if (e == SC_OK)
+        e = os_append_line(known->path, line, n);
+    if (e == SC_OK)
+        known->is_new = 0;
+    return e;
+}
+
+/* sc_authorized_keys_line: SC_OK: this very key.  SC_MORE: nothing about it.
+ * SC_ERR_KEY_FORMAT: options, or damage; the line is not used. */
+int sc_authorized_keys_line(const char *line, size_t line_len,
+                            const sc_public_key *key)
+{
+    word rest, type, base64;
+    sc_public_key listed;
+    rest.at = line;
+    rest.len = line_len;
+    type = next_word(&rest);
+    if (type.len == 0 || type.at[0] == '#')
+        return SC_MORE;
+    base64 = next_word(&rest);
+    switch (read_key(type, base64, &listed)) {
+    case KEY_USABLE:
+        return sc_public_equal(&listed, key) ? SC_OK : SC_MORE;
+    case KEY_OF_OTHER_TYPE:
+        return SC_MORE;
+    default:
+        return SC_ERR_KEY_FORMAT;
+    }
+}
+
+typedef struct {
+    const sc_authorized_keys *file;
+    const sc_public_key *key;
+} key_search;
+
+static int key_line(void *ctx, const char *line, size_t len, size_t number)
+{
+    const key_search *s = (const key_search *)ctx;
+    int answer = sc_authorized_keys_line(line, len, s->key);
+    if (answer != SC_ERR_KEY_FORMAT)
+        return answer;
+    if (s->file->complain != NULL)
+        s->file->complain(s->file->complain_ctx, s->file->path, number,
+                          "not used: it has options, or the key is damaged");
+    return SC_MORE;
+}
+
+int sc_authorise_by_file(void *authorized_keys, const sc_public_key *key)
+{
+    key_search s;
+    int e;
+    s.file = (const sc_authorized_keys *)authorized_keys;
+    s.key = key;
+    e = os_each_line(s.file->path, key_line, &s);
+    return e == SC_MORE ? SC_ERR_NOT_AUTHORISED : e;
+}
+
+int sc_key_load(sc_private_key *key, const char *path)
+{
+    char text[6144];                    /* a 4096-bit key's file takes 3400 */
+    size_t len;
+    int e = os_read_private(path, text, sizeof text, &len);
+    memset(key, 0, sizeof *key);
+    if (e == SC_OK)
+        e = sc_key_read_pem(key, text, len);
+    sc_wipe(text, sizeof text);
+    return e;
+}
+
+int sc_key_save(const sc_private_key *key, const char *path,
+                const char *comment)
+{
+    char pem[SC_PEM_MAX], line[SC_PUBLIC_LINE_MAX + 1], pub[PATH_LEN_MAX];
+    size_t pem_len, line_len;
+    int error, e;
+    if (strlen(path) > sizeof pub - 5)
+        return SC_ERR_ARGUMENT;
+    (void)snprintf(pub, sizeof pub, "%s.pub", path);
+    e = sc_public_write_line(&key->pub, comment, line, SC_PUBLIC_LINE_MAX,
+                             &line_len);
+    if (e == SC_OK)
+        e = sc_key_write_pem(key, pem, sizeof pem, &pem_len);
+    if (e == SC_OK)
+        e = os_create(path, 0600, pem, pem_len);
+    if (e == SC_OK) {
+        line[line_len++] = '\n';
+        e = os_create(pub, 0644, line, line_len);
+        if (e != SC_OK) {               /* both, or none */
+            error = errno;
+            (void)unlink(path);
+            errno = error;
+        }
+    }
+    sc_wipe(pem, sizeof pem);
+    return e;
+}
+
+#endif /* SC_NO_OS */
+
+/* ---- 15. errors in words ------------------------------------------------- */
+
+static const struct {
+    int result;
+    const char *words;
+} sc_words[] = {
+    { SC_OK, "done" },
+    { SC_MORE, "more is to come" },
+    { SC_CLOSED, "the other side has finished" },
+    { SC_ERR_ARGUMENT, "a value given to the library makes no sense" },
+    { SC_ERR_STATE, "this cannot be done now: the channel is not ready, or is"
+                    " closed" },
+    { SC_ERR_SPACE, "the buffer is too small" },
+    { SC_ERR_RANDOM, "the system gives no random bytes" },
+    { SC_ERR_INTERNAL, "a fault inside this program or machine" },
+    { SC_ERR_IO, "the connection failed" },
+    { SC_ERR_TIMEOUT, "it took too long" },
+    { SC_ERR_CUT_OFF, "the connection was cut off: what arrived may not be"
+                      " all" },
+    { SC_ERR_SERVER_ENDED, "the server ended the handshake" },
+    { SC_ERR_RESOLVE, "no address is known for this host name" },
+    { SC_ERR_CONNECT, "nobody answers at this address and port" },
+    { SC_ERR_LISTEN, "cannot listen on this address and port" },
+    { SC_ERR_FRAME, "the other side sent something that is not secchan/1, or"
+                    " not now" },
+    { SC_ERR_PUBLIC_KEY, "a public key is not one that may be used" },
+    { SC_ERR_SAME_KEYS, "the server's short-lived key is its host key: what is"
+                        " recorded today could be opened later" },
+    { SC_ERR_HANDSHAKE, "the handshake failed: the other side does not hold the"
+                        " key, or something was altered on the way" },
+    { SC_ERR_RECORD, "a record was altered, repeated or out of order" },
+    { SC_ERR_CLOSE, "the other side closed in a way the protocol does not"
+                    " allow" },
+    { SC_ERR_TOO_LONG, "a message is longer than this side takes" },
+    { SC_ERR_NO_JUDGE, "say which host key to believe: exactly one of a pin, a"
+                       " judge, or accept_any_host_insecure" },
+    { SC_ERR_PIN, "the host key is not the pinned one" },
+    { SC_ERR_PIN_FORMAT, "a pin is SHA256: and 43 base64 characters, as"
+                         " ssh-keygen -lf prints it" },
+    { SC_ERR_HOST_UNKNOWN, "the host is not in known_hosts" },
+    { SC_ERR_HOST_CHANGED, "the host is known by another key: somebody may be"
+                           " in between" },
+    { SC_ERR_HOST_REVOKED, "the host key is marked as revoked" },
+    { SC_ERR_HOST_LINE, "a known_hosts line that cannot be used may be about"
+                        " this host" },
+    { SC_ERR_REFUSED, "the other side refused us" },
+    { SC_ERR_PEER_PROTOCOL, "the other side found an error in what we sent" },
+    { SC_ERR_PEER_INTERNAL, "the other side had a fault of its own" },
+    { SC_ERR_NOT_AUTHORISED, "the client's key is not authorised" },
+    { SC_ERR_ANONYMOUS, "the client named no key, and one is required" },
+    { SC_ERR_FILE, "the file cannot be read or written" },
+    { SC_ERR_FILE_EXISTS, "the file exists already and is not overwritten" },
+    { SC_ERR_FILE_MODE, "other users can read this private key; chmod 600 it" },
+    { SC_ERR_KEY_FORMAT, "this is not a key file that can be read here" },
+    { SC_ERR_KEY_ENCRYPTED, "the key has a passphrase; remove it with"
+                            " ssh-keygen -p" },
+    { SC_ERR_KEY_TYPE, "this is a key, but not an RSA key" },
+    { SC_ERR_KEY_SIZE, "RSA keys must have 2048 to 4096 bits, in steps of 8" },
+    { SC_ERR_KEY_EXPONENT, "RSA keys must have the exponent 65537" },
+    { SC_ERR_KEY_CHECK, "the numbers of this key do not fit together" }
+};
+
+const char *sc_strerror(int result)
+{
+    size_t i;
+    for (i = 0; i < sizeof sc_words / sizeof sc_words[0]; i++)
+        if (sc_words[i].result == result)
+            return sc_words[i].words;
+    return "an unknown error";
+}
