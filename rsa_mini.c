@@ -405,6 +405,22 @@ static int miller_rabin(sc_keygen *g, const uint8_t *x, size_t half, int *prime)
     return result == SC_OK ? SC_OK : SC_ERR_RANDOM;
 }
 
+/* key_exponents: fill in dp and dq from p, q and n_len.  time  CT(n_len). */
+static void key_exponents(sc_private_key *key)
+{
+    sc_word x[SC_PRIME_LIMBS_MAX];
+    size_t half = (key->pub.n_len + 1) / 2, n = SC_LIMBS(half);
+    sc_bn_decode(x, n, key->p, half);
+    x[0] &= ~(sc_word)1;                /* p - 1: p is odd */
+    sc_bn_inverse_65537(x, x, n);
+    sc_bn_encode(key->dp, half, x, n);
+    sc_bn_decode(x, n, key->q, half);
+    x[0] &= ~(sc_word)1;
+    sc_bn_inverse_65537(x, x, n);
+    sc_bn_encode(key->dq, half, x, n);
+    sc_wipe(x, sizeof x);
+}
+
 /* key_from_primes: fill in key from key->p and key->q.  time  CT(n_len). */
 static void key_from_primes(sc_private_key *key, size_t n_len)
 {
@@ -425,13 +441,7 @@ static void key_from_primes(sc_private_key *key, size_t n_len)
     sc_mont_from(x, x, &mod);
     sc_bn_encode(key->qinv, half, x, n);
 
-    p[0] += 1;                          /* p - 1: p is odd, nothing to borrow */
-    sc_bn_inverse_65537(x, p, n);
-    sc_bn_encode(key->dp, half, x, n);
-    q[0] -= 1;
-    sc_bn_inverse_65537(x, q, n);
-    sc_bn_encode(key->dq, half, x, n);
-
+    key_exponents(key);
     sc_wipe(p, sizeof p);
     sc_wipe(q, sizeof q);
     sc_wipe(x, sizeof x);
@@ -969,7 +979,6 @@ static sc_word d_fits(const sc_private_key *key, const uint8_t *d)
 /* key_from_fields: check what was found and make the key of it. */
 static int key_from_fields(sc_private_key *key, const key_fields *f)
 {
-    sc_private_key made;
     uint8_t d[SC_MODULUS_MAX];
     size_t k = f->n.len, half = (k + 1) / 2;
     sc_word ok;
@@ -984,13 +993,8 @@ static int key_from_fields(sc_private_key *key, const key_fields *f)
     if (set_number(key->p, half, f->p) && set_number(key->q, half, f->q)
         && set_number(key->dp, half, f->dp) && set_number(key->dq, half, f->dq)
         && set_number(key->qinv, half, f->qinv) && set_number(d, k, f->d)) {
-        if (f->dp.bytes == NULL) {
-            made = *key;
-            key_from_primes(&made, k);
-            memcpy(key->dp, made.dp, half);
-            memcpy(key->dq, made.dq, half);
-            sc_wipe(&made, sizeof made);
-        }
+        if (f->dp.bytes == NULL)
+            key_exponents(key);
         ok = d_fits(key, d);
         SC_PUBLIC(&ok, sizeof ok);
         if (ok)
