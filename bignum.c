@@ -327,9 +327,13 @@ void sc_modulus_init(sc_modulus *mod, const sc_word *m, size_t n)
     mod->n = n;
     mod->m0inv = (sc_word)0 - word_inverse(m[0]);
     memcpy(mod->m, m, n * sizeof *m);
-    while (bits > 1 && (m[(bits - 1) / SC_WORD_BITS]
-                        >> (bits - 1) % SC_WORD_BITS & 1) == 0)
-        bits--;
+    for (; bits > 1; bits--) {
+        sc_word top = m[(bits - 1) / SC_WORD_BITS]
+                    >> (bits - 1) % SC_WORD_BITS & 1;
+        SC_PUBLIC(&top, sizeof top);
+        if (top)
+            break;
+    }
     memset(x, 0, n * sizeof *x);
     x[(bits - 1) / SC_WORD_BITS] = (sc_word)1 << (bits - 1) % SC_WORD_BITS;
     for (i = bits - 1; i < e + 1; i++)

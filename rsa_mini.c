@@ -827,8 +827,10 @@ static cursor enter(field f, const cursor *outer)       /* look inside f */
     return c;
 }
 
+/* is_field: only ever asked about the public parts of a file. */
 static int is_field(field f, const void *bytes, size_t len)
 {
+    SC_PUBLIC(f.bytes, f.len);
     return f.len == len && memcmp(f.bytes, bytes, len) == 0;
 }
 
@@ -984,6 +986,7 @@ static int key_from_fields(sc_private_key *key, const key_fields *f)
     sc_word ok;
     int e = SC_ERR_KEY_CHECK;
     memset(key, 0, sizeof *key);
+    SC_PUBLIC(f->n.bytes, k);
     if (k < SC_MODULUS_MIN || k > SC_MODULUS_MAX || f->n.bytes[0] < 0x80)
         return SC_ERR_KEY_SIZE;
     if (!is_field(f->e, bytes_65537, 3))
@@ -1110,13 +1113,21 @@ static const struct {
     { "DSA PRIVATE KEY", NULL, SC_ERR_KEY_TYPE }
 };
 
-/* find: the first place of word in text, or text_len. */
+/* find: the first place of word in text, or text_len.
+ * time   CT(where word's first character stands), and that is never a base64
+ *        digit, so nothing of a key shows. */
 static size_t find(const char *text, size_t text_len, const char *word)
 {
     size_t i, word_len = strlen(word);
-    for (i = 0; i + word_len <= text_len; i++)
+    for (i = 0; i + word_len <= text_len; i++) {
+        sc_word first = sc_mask_is_zero((sc_word)(text[i] ^ word[0]));
+        SC_PUBLIC(&first, sizeof first);
+        if (!first)
+            continue;
+        SC_PUBLIC(text + i, word_len);
         if (memcmp(text + i, word, word_len) == 0)
             return i;
+    }
     return text_len;
 }
 
@@ -1141,8 +1152,8 @@ static int read_pem_body(sc_private_key *key, const char *body, size_t body_len,
     uint8_t der[DER_MAX];
     field f;
     int e;
-    if (find(body, body_len, "ENCRYPTED") < body_len)
-        return SC_ERR_KEY_ENCRYPTED;    /* Proc-Type: 4,ENCRYPTED */
+    if (find(body, body_len, ":") < body_len)
+        return SC_ERR_KEY_ENCRYPTED;    /* Proc-Type: 4,ENCRYPTED (RFC 1421) */
     e = sc_base64_read(der, sizeof der, &f.len, body, body_len);
     f.bytes = der;
     SC_SECRET(der, sizeof der);

@@ -427,8 +427,8 @@ static int os_open_append(const char *path)
         return fd;
     memcpy(folder, path, (size_t)(slash - path));
     folder[slash - path] = '\0';
-    if (mkdir(folder, 0700) != 0)
-        return -1;
+    if (mkdir(folder, 0700) != 0 && errno == EEXIST)
+        errno = ENOENT;                 /* the folder was not what is missing */
     return open(path, flags, 0600);
 }
 
@@ -1417,8 +1417,10 @@ static int take_record(sc_channel *ch, uint8_t *frame, size_t frame_len,
     }
     trace(ch, sender, "plaintext", text, len);
     count_record(&ch->receiving);
-    if (frame[0] == CLOSE)
+    if (frame[0] == CLOSE) {
+        SC_PUBLIC(text, len);
         return take_close(ch, text[0], event);
+    }
     ch->getting_part = frame[0] == DATA_MORE;
     event->kind = ch->getting_part ? SC_EVENT_PART : SC_EVENT_MESSAGE;
     event->data = text;
@@ -1440,11 +1442,9 @@ static int is_fingerprint(const char *s)
     return 1;
 }
 
-int sc_client_init(sc_channel *ch, const sc_client_options *options,
-                   uint8_t *out, size_t *out_len)
+/* check_options: before anything is sent, or anybody called. */
+static int check_options(const sc_client_options *options)
 {
-    memset(ch, 0, sizeof *ch);
-    *out_len = 0;
     if (options == NULL
         || (options->pin != NULL) + (options->judge_host != NULL)
            + (options->accept_any_host_insecure != 0) != 1)
@@ -1454,6 +1454,17 @@ int sc_client_init(sc_channel *ch, const sc_client_options *options,
     if (options->identity != NULL
         && sc_public_check(&options->identity->pub) != SC_OK)
         return SC_ERR_PUBLIC_KEY;
+    return SC_OK;
+}
+
+int sc_client_init(sc_channel *ch, const sc_client_options *options,
+                   uint8_t *out, size_t *out_len)
+{
+    int e = check_options(options);
+    memset(ch, 0, sizeof *ch);
+    *out_len = 0;
+    if (e != SC_OK)
+        return e;
     ch->client = *options;
     ch->trace = options->trace;
     ch->trace_ctx = options->trace_ctx;
@@ -1975,9 +1986,10 @@ int sc_accept_fd(sc_conn *c, int fd, sc_server *server)
 int sc_connect(sc_conn *c, const char *host, unsigned port,
                const sc_client_options *options)
 {
-    int fd, e;
+    int fd, e = check_options(options);
     memset(c, 0, sizeof *c);
-    e = sc_dial(host, port, SC_HANDSHAKE_MS, &fd);
+    if (e == SC_OK)
+        e = sc_dial(host, port, SC_HANDSHAKE_MS, &fd);
     return e == SC_OK ? sc_connect_fd(c, fd, options) : e;
 }
 
@@ -2499,6 +2511,7 @@ int sc_key_load(sc_private_key *key, const char *path)
     size_t len;
     int e = os_read_private(path, text, sizeof text, &len);
     memset(key, 0, sizeof *key);
+    SC_SECRET(text, len);
     if (e == SC_OK)
         e = sc_key_read_pem(key, text, len);
     sc_wipe(text, sizeof text);

@@ -179,7 +179,8 @@ typedef struct {
     /* told by the judge: */
     sc_public_key shown;       /* the key the host showed */
     size_t line;               /* the line that decided, from 1; 0: none */
-    int is_new;                /* the host was unknown and has been taken */
+    int is_new;                /* the host was unknown, has been taken, and is
+                                  not yet written down */
 } sc_known_hosts;
 int sc_judge_known_hosts(void *known_hosts, const sc_public_key *host_key);
 
@@ -397,6 +398,8 @@ const uint8_t *sc_session_id(const sc_channel *ch);
 int sc_known_hosts_remember(sc_known_hosts *known, const sc_channel *ch);
 #endif
 
+/* channel may be given to sc_peer_key, sc_session_id, sc_known_hosts_remember;
+ * the rest is the library's. */
 struct sc_conn {
     sc_channel channel;
     sc_read_fn read;

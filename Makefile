@@ -1,0 +1,50 @@
+# make             the two demos and the test program
+# make test        run the tests; the last line says how many passed
+# make demo        see the protocol at work
+# make clean
+#
+# Needs a C compiler, make and sh.  Another compiler or other flags (which are
+# used for linking, too), after make clean:
+#   make test CC=clang CFLAGS='-O1 -g -fsanitize=address,undefined'
+
+.POSIX:
+
+CC = cc
+CFLAGS = -O2 -std=c99 -Wall -Wextra -pedantic
+LDFLAGS =
+LDLIBS =
+
+LIBRARY = secchan.o rsa_mini.o bignum.o
+DEMOS = demo_client demo_server
+OBJECTS = $(LIBRARY) demo_client.o demo_server.o test.o
+
+all: $(DEMOS) test_program
+
+# "test" is the program's name and the wish to run it, so that the program is
+# linked under a wish of its own.
+test: test_program
+	./test
+
+demo: $(DEMOS)
+	sh tests/demo.sh
+
+test_program: test.o $(LIBRARY)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o test test.o $(LIBRARY) $(LDLIBS)
+
+demo_client: demo_client.o $(LIBRARY)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ demo_client.o $(LIBRARY) $(LDLIBS)
+
+demo_server: demo_server.o $(LIBRARY)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ demo_server.o $(LIBRARY) $(LDLIBS)
+
+.SUFFIXES:
+.SUFFIXES: .c .o
+.c.o:
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+$(OBJECTS): secchan.h
+
+clean:
+	rm -f $(DEMOS) test $(OBJECTS)
+
+.PHONY: all test demo test_program clean
