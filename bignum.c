@@ -206,19 +206,15 @@ static sc_word word_inverse(sc_word x)
  * d = (1 + k m) / e is what is wanted: e d = 1 + k m = 1 mod m. */
 
 /* fold_65537: v mod 65537.
- * needs  v < 2^48.   time  CT.
- * bound  low - middle + high + e lies in 2 .. 3 e - 1, so two conditional
- *        subtractions finish it. */
+ * needs  v <= 2^32 = 65536^2, the largest product.   time  CT.
+ * bound  r = low - middle + high + e lies in 2 .. 2 e - 2 (high is 1 for 2^32
+ *        only, whose other digits are 0): one conditional subtraction. */
 static uint32_t fold_65537(uint64_t v)
 {
     uint32_t low = (uint32_t)v & 0xffff, middle = (uint32_t)(v >> 16) & 0xffff;
     uint32_t r = low + (uint32_t)(v >> 32) + 65537 - middle;
-    int i;
-    for (i = 0; i < 2; i++) {
-        uint32_t less = r - 65537;              /* top bit set if r < 65537 */
-        r = (uint32_t)sc_select(sc_mask_bit(less >> 31), r, less);
-    }
-    return r;
+    uint32_t less = r - 65537;          /* top bit set if r < 65537 */
+    return (uint32_t)sc_select(sc_mask_bit(less >> 31), r, less);
 }
 
 /* sc_bn_mod_65537: x mod 65537.  shape  x: n limbs.  time  CT(n).

@@ -1157,9 +1157,10 @@ static int read_pem_body(sc_private_key *key, const char *body, size_t body_len,
     e = sc_base64_read(der, sizeof der, &f.len, body, body_len);
     f.bytes = der;
     SC_SECRET(der, sizeof der);
-    e = e == SC_OK ? read(key, f) : SC_ERR_KEY_FORMAT;
+    if (e == SC_OK)
+        e = read(key, f);
     sc_wipe(der, sizeof der);
-    return e;
+    return e == SC_ERR_SPACE ? SC_ERR_KEY_SIZE : e;
 }
 
 int sc_key_read_pem(sc_private_key *key, const char *text, size_t text_len)
@@ -1300,45 +1301,78 @@ int sc_public_write_line(const sc_public_key *key, const char *comment,
                          char *out, size_t out_max, size_t *out_len)
 {
     uint8_t blob[BLOB_MAX];
-    size_t n, blob_len, comment_len = comment == NULL ? 0 : strlen(comment);
+    size_t n, blob_len, digits_len, i;
+    size_t comment_len = comment == NULL ? 0 : strlen(comment);
     *out_len = 0;
     if (sc_public_check(key) != SC_OK)
         return SC_ERR_ARGUMENT;
+    for (i = 0; i < comment_len; i++)   /* a newline would begin a new entry */
+        if ((uint8_t)comment[i] < 0x20 || comment[i] == 0x7f)
+            return SC_ERR_ARGUMENT;
     blob_len = key_blob_write(blob, key);
-    if (out_max < 8 + (blob_len + 2) / 3 * 4 + 1 + 1
-        || out_max - (8 + (blob_len + 2) / 3 * 4 + 1 + 1) < comment_len)
+    digits_len = (blob_len + 2) / 3 * 4;
+    n = 8 + digits_len + (comment_len > 0) + comment_len;
+    if (n + 1 > out_max)
         return SC_ERR_SPACE;
     memcpy(out, "ssh-rsa ", 8);
-    n = 8 + sc_base64_write(out + 8, blob, blob_len);
+    (void)sc_base64_write(out + 8, blob, blob_len);
     if (comment_len > 0) {
-        out[n++] = ' ';
-        memcpy(out + n, comment, comment_len);
-        n += comment_len;
+        out[8 + digits_len] = ' ';
+        memcpy(out + 9 + digits_len, comment, comment_len);
     }
     out[n] = '\0';
     *out_len = n;
     return SC_OK;
 }
 
+static size_t blanks_len(const char *line, size_t len)  /* that lead it */
+{
+    size_t n = 0;
+    while (n < len && (line[n] == ' ' || line[n] == '\t'))
+        n++;
+    return n;
+}
+
+static size_t word_len(const char *line, size_t len)    /* that leads it */
+{
+    size_t n = 0;
+    while (n < len && line[n] != ' ' && line[n] != '\t' && line[n] != '\r'
+           && line[n] != '\n')
+        n++;
+    return n;
+}
+
+/* is_other_type: does the blob begin with the very type that the line names, as
+ * the blobs of all SSH keys do?  Its first 48 bytes hold any name in use. */
+static int is_other_type(const char *type, size_t type_len, const char *digits,
+                         size_t digits_len)
+{
+    uint8_t head[48];
+    size_t len;
+    return sc_base64_read(head, sizeof head, &len, digits,
+                          digits_len < 64 ? digits_len : 64) == SC_OK
+        && len >= 4 + type_len && get_be32(head) == type_len
+        && memcmp(head + 4, type, type_len) == 0;
+}
+
 int sc_public_read_line(sc_public_key *key, const char *line, size_t line_len)
 {
-    uint8_t blob[BLOB_MAX + 8];
-    size_t n = 0, blob_len;
+    uint8_t blob[BLOB_MAX];
+    const char *type = line + blanks_len(line, line_len), *digits;
+    const char *end = line + line_len;
+    size_t type_len = word_len(type, (size_t)(end - type)), digits_len, blob_len;
     int e;
     memset(key, 0, sizeof *key);
-    if (line_len < 8 || memcmp(line, "ssh-", 4) != 0)
-        return SC_ERR_KEY_FORMAT;
-    if (memcmp(line, "ssh-rsa ", 8) != 0)
-        return SC_ERR_KEY_TYPE;
-    line += 8;
-    line_len -= 8;
-    while (n < line_len && line[n] != ' ' && line[n] != '\t'
-           && line[n] != '\r' && line[n] != '\n')
-        n++;
-    e = sc_base64_read(blob, sizeof blob, &blob_len, line, n);
-    if (e != SC_OK)                     /* much too long: a larger RSA key */
-        return e == SC_ERR_SPACE ? SC_ERR_KEY_SIZE : e;
-    return sc_key_blob_read(key, blob, blob_len);
+    digits = type + type_len;
+    digits += blanks_len(digits, (size_t)(end - digits));
+    digits_len = word_len(digits, (size_t)(end - digits));
+    if (type_len != 7 || memcmp(type, "ssh-rsa", 7) != 0)
+        return type_len > 0 && is_other_type(type, type_len, digits, digits_len)
+             ? SC_ERR_KEY_TYPE : SC_ERR_KEY_FORMAT;
+    e = sc_base64_read(blob, sizeof blob, &blob_len, digits, digits_len);
+    if (e == SC_ERR_SPACE)              /* a larger RSA key */
+        return SC_ERR_KEY_SIZE;
+    return e == SC_OK ? sc_key_blob_read(key, blob, blob_len) : e;
 }
 
 /* hash_blob: what SSH calls the fingerprint, before it is written out. */

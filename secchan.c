@@ -329,7 +329,7 @@ int sc_listen(const char *host, unsigned port, int *listen_fd)
 /* -- files ------------------------------------------------------------------ */
 
 #define PATH_LEN_MAX 1024
-#define LINE_LEN_MAX 4096               /* what is longer is cut, and damaged */
+#define LINE_LEN_MAX 4096               /* what is longer is cut */
 
 /* os_read: up to len bytes from a file; fewer at its end only; -1: error. */
 static long os_read(int fd, void *buf, size_t len)
@@ -381,6 +381,8 @@ static int os_each_line(const char *path, line_fn take, void *ctx)
                 len = 0;
             } else if (len < sizeof line) {
                 line[len++] = chunk[i];
+            } else {
+                line[len - 1] = '\0';   /* no file's own character: damage */
             }
         }
     }
@@ -723,25 +725,23 @@ static void poly1305_padded(poly1305 *p, const uint8_t *data, size_t len)
 }
 
 /* poly1305_end: tag = (h mod 2^130 - 5) + s mod 2^128; wipes p.
- * bound  after one carry chain round the ring h[i] < 2^26 but for h[1] <= 2^26,
- *        which the second chain repairs; h < 2^130 then, so h - (2^130 - 5) is
- *        the remainder exactly if h + 5 reaches 2^130. */
+ * bound  only h[1] may be over 2^26, by less than 2^10.  If its carry runs out
+ *        at the top, it has left zeros in h[2..4] and less than 2^10 in h[1], so
+ *        the 5 that comes back goes no further than that.  Then h < 2^130, and
+ *        h - (2^130 - 5) is the remainder exactly if h + 5 reaches 2^130. */
 static void poly1305_end(poly1305 *p, uint8_t tag[16])
 {
     uint32_t *h = p->h, g[5], carry = 0, mask;
     uint64_t sum = 0;
-    int i, k;
-    for (k = 0; k < 2; k++) {
-        for (i = 1; i < 5; i++) {
-            h[i] += carry;
-            carry = h[i] >> 26;
-            h[i] &= LIMB_26;
-        }
-        h[0] += 5 * carry;
-        carry = h[0] >> 26;
-        h[0] &= LIMB_26;
+    int i;
+    for (i = 1; i < 5; i++) {
+        h[i] += carry;
+        carry = h[i] >> 26;
+        h[i] &= LIMB_26;
     }
-    h[1] += carry;
+    h[0] += 5 * carry;
+    h[1] += h[0] >> 26;
+    h[0] &= LIMB_26;
     carry = 5;
     for (i = 0; i < 5; i++) {           /* g = h + 5, and whether it is 2^130 */
         g[i] = h[i] + carry;
@@ -2302,34 +2302,6 @@ static int names_host(word hosts, const char *host, unsigned port)
     return plainly || perhaps ? NAMES_PERHAPS : NAMES_NOT;
 }
 
-enum { KEY_USABLE, KEY_OF_OTHER_TYPE, KEY_DAMAGED };
-
-/* read_key: the key of a line.  Another type is believed to be one if the key
- * itself begins with its name, as SSH's keys do; else the line is damaged. */
-static int read_key(word type, word base64, sc_public_key *key)
-{
-    char text[SC_PUBLIC_LINE_MAX];
-    uint8_t head[48];
-    size_t head_len, base64_len = base64.len < 64 ? base64.len : 64;
-    memset(key, 0, sizeof *key);
-    if (is_word(type, "ssh-rsa")) {
-        if (base64.len > sizeof text - 8)
-            return KEY_DAMAGED;
-        memcpy(text, "ssh-rsa ", 8);
-        memcpy(text + 8, base64.at, base64.len);
-        return sc_public_read_line(key, text, 8 + base64.len) == SC_OK
-             ? KEY_USABLE : KEY_DAMAGED;
-    }
-    if (type.len > 0
-        && sc_base64_read(head, sizeof head, &head_len, base64.at, base64_len)
-           == SC_OK
-        && head_len >= 4 + type.len
-        && get_le32(head) == (uint32_t)type.len << 24
-        && memcmp(head + 4, type.at, type.len) == 0)
-        return KEY_OF_OTHER_TYPE;
-    return KEY_DAMAGED;
-}
-
 /* sc_known_hosts_line: what one line says about host:port and the key it shows.
  * SC_OK                 this very key
  * SC_ERR_HOST_CHANGED   another RSA key
@@ -2339,9 +2311,9 @@ static int read_key(word type, word base64, sc_public_key *key)
 int sc_known_hosts_line(const char *line, size_t line_len, const char *host,
                         unsigned port, const sc_public_key *shown)
 {
-    word rest, marker = { NULL, 0 }, hosts, type, base64;
+    word rest, marker = { NULL, 0 }, hosts;
     sc_public_key key;
-    int names, kind;
+    int names, e;
     rest.at = line;
     rest.len = line_len;
     hosts = next_word(&rest);
@@ -2351,24 +2323,22 @@ int sc_known_hosts_line(const char *line, size_t line_len, const char *host,
         marker = hosts;
         hosts = next_word(&rest);
     }
-    type = next_word(&rest);
-    base64 = next_word(&rest);
     names = names_host(hosts, host, port);
-    kind = read_key(type, base64, &key);
+    e = sc_public_read_line(&key, rest.at, rest.len);
     if (marker.len > 0 && is_word(marker, "@revoked")) {
-        if (kind == KEY_OF_OTHER_TYPE)
+        if (e == SC_ERR_KEY_TYPE)
             return SC_MORE;
-        if (kind == KEY_USABLE && sc_public_equal(&key, shown))
+        if (e == SC_OK && sc_public_equal(&key, shown))
             return SC_ERR_HOST_REVOKED;
-        return kind == KEY_DAMAGED || names ? SC_ERR_HOST_LINE : SC_MORE;
+        return e != SC_OK || names ? SC_ERR_HOST_LINE : SC_MORE;
     }
     if (names == NAMES_NOT)
         return SC_MORE;
     if (marker.len > 0)
         return SC_ERR_HOST_LINE;
-    if (kind == KEY_OF_OTHER_TYPE)
+    if (e == SC_ERR_KEY_TYPE)
         return SC_MORE;
-    if (kind == KEY_DAMAGED || names == NAMES_PERHAPS)
+    if (e != SC_OK || names == NAMES_PERHAPS)
         return SC_ERR_HOST_LINE;
     return sc_public_equal(&key, shown) ? SC_OK : SC_ERR_HOST_CHANGED;
 }
@@ -2460,22 +2430,20 @@ int sc_known_hosts_remember(sc_known_hosts *known, const sc_channel *ch)
 int sc_authorized_keys_line(const char *line, size_t line_len,
                             const sc_public_key *key)
 {
-    word rest, type, base64;
+    word rest, first;
     sc_public_key listed;
+    int e;
     rest.at = line;
     rest.len = line_len;
-    type = next_word(&rest);
-    if (type.len == 0 || type.at[0] == '#')
+    first = next_word(&rest);
+    if (first.len == 0 || first.at[0] == '#')
         return SC_MORE;
-    base64 = next_word(&rest);
-    switch (read_key(type, base64, &listed)) {
-    case KEY_USABLE:
-        return sc_public_equal(&listed, key) ? SC_OK : SC_MORE;
-    case KEY_OF_OTHER_TYPE:
+    e = sc_public_read_line(&listed, line, line_len);
+    if (e == SC_ERR_KEY_TYPE)
         return SC_MORE;
-    default:
+    if (e != SC_OK)
         return SC_ERR_KEY_FORMAT;
-    }
+    return sc_public_equal(&listed, key) ? SC_OK : SC_MORE;
 }
 
 typedef struct {
