@@ -149,7 +149,8 @@ uint64_t sc_now_ms(void)
 static int os_prepare_socket(int fd)
 {
     int one = 1, flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0
+        || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return SC_ERR_IO;
     /* Records are whole thoughts: no waiting for more to fill a packet.  Fails
      * harmlessly on sockets that are not TCP. */
@@ -246,7 +247,6 @@ static int os_connect(const struct addrinfo *a, uint64_t until_ms, int *fd)
     *fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
     if (*fd < 0)
         return SC_ERR_IO;
-    (void)fcntl(*fd, F_SETFD, FD_CLOEXEC);
     if (os_prepare_socket(*fd) == SC_OK
         && (connect(*fd, a->ai_addr, a->ai_addrlen) == 0
             || errno == EINPROGRESS || errno == EINTR)) {
@@ -291,7 +291,6 @@ static int os_listen(const struct addrinfo *a)
     fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
     if (fd < 0)
         return -1;
-    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (a->ai_family == AF_INET6)       /* "::" is to mean IPv4, too */
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
@@ -370,7 +369,7 @@ static int os_each_line(const char *path, line_fn take, void *ctx)
     char line[LINE_LEN_MAX], chunk[512];
     size_t len = 0, number = 1, i;
     long n = 1;
-    int result = SC_MORE, fd = open(path, O_RDONLY | O_CLOEXEC);
+    int error, result = SC_MORE, fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return SC_ERR_FILE;
     while (result == SC_MORE && n > 0) {
@@ -390,7 +389,9 @@ static int os_each_line(const char *path, line_fn take, void *ctx)
         result = SC_ERR_FILE;
     else if (result == SC_MORE && len > 0)      /* no newline at the end */
         result = take(ctx, line, len, number);
+    error = errno;
     (void)close(fd);
+    errno = error;
     return result;
 }
 
@@ -2106,6 +2107,8 @@ int sc_recv_whole(sc_conn *c, void *buf, size_t buf_max, size_t *len)
     size_t n, have = 0;
     int e;
     *len = 0;
+    if (buf_max > SC_MESSAGE_MAX)
+        buf_max = SC_MESSAGE_MAX;
     do {
         if (have < buf_max)
             e = sc_recv(c, (uint8_t *)buf + have, buf_max - have, &n);

@@ -210,7 +210,9 @@ int sc_key_save(const sc_private_key *key, const char *path,
 #define SC_REPLY_MAX 1300       /* longest handshake frame: M3 of 4096-bit keys */
 #define SC_CLOSE_LEN (SC_HEADER_LEN + 1 + SC_TAG_LEN)
 #define SC_HANDSHAKE_MS 30000
-#define SC_MESSAGE_MAX 16777216 /* for receivers that assemble whole messages */
+#ifndef SC_MESSAGE_MAX
+#define SC_MESSAGE_MAX 16777216 /* what sc_recv_whole takes, however big buf is */
+#endif
 
 /* Every value of the conversation as it arises, named as on the protocol page;
  * secrets too.  For class and debugging: leave NULL. */
@@ -278,8 +280,8 @@ int sc_send_part(sc_conn *c, const void *part, size_t part_len);
  * A message longer than buf comes in pieces; nothing is lost.  buf_max >= 1. */
 int sc_recv(sc_conn *c, void *buf, size_t buf_max, size_t *len);
 
-/* sc_recv_whole: one whole message, or SC_CLOSED.  One of more than buf_max
- * bytes is SC_ERR_TOO_LONG and ends the channel. */
+/* sc_recv_whole: one whole message, or SC_CLOSED.  One of more than buf_max (or
+ * SC_MESSAGE_MAX) bytes is SC_ERR_TOO_LONG and ends the channel. */
 int sc_recv_whole(sc_conn *c, void *buf, size_t buf_max, size_t *len);
 
 int sc_finish(sc_conn *c);      /* nothing more to send; receiving goes on */
