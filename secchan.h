@@ -371,8 +371,9 @@ int sc_seal(sc_channel *ch, int more, const uint8_t *data, size_t data_len,
             uint8_t *out, size_t *out_len);
 
 /* sc_shut: the CLOSE this side owes: reason 0 on a healthy channel, else the
- * one that goes with its error; *out_len is 0 if none may be sent.  out:
- * SC_CLOSE_LEN bytes. */
+ * one that goes with its error; *out_len is 0 if none may be sent.  Gives the
+ * channel's error, also when there is something to send.  out: SC_CLOSE_LEN
+ * bytes. */
 int sc_shut(sc_channel *ch, uint8_t *out, size_t *out_len);
 
 /* sc_fail: give up for a reason of the caller's own: SC_ERR_TOO_LONG, _FRAME
