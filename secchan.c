@@ -1081,13 +1081,15 @@ static int server_make_m2(sc_channel *ch, uint8_t *out, size_t *out_len)
 static int judge_host(const sc_channel *ch)
 {
     char shown[SC_FINGERPRINT_MAX];
+    int e;
     if (ch->client.pin != NULL) {
         sc_fingerprint(&ch->peer, shown);
         return strcmp(shown, ch->client.pin) == 0 ? SC_OK : SC_ERR_PIN;
     }
-    if (ch->client.judge_host != NULL)
-        return ch->client.judge_host(ch->client.judge_ctx, &ch->peer);
-    return SC_OK;                       /* accept_any_host_insecure */
+    if (ch->client.judge_host == NULL)
+        return SC_OK;                   /* accept_any_host_insecure */
+    e = ch->client.judge_host(ch->client.judge_ctx, &ch->peer);
+    return e > 0 ? SC_ERR_INTERNAL : e; /* only SC_OK is a yes */
 }
 
 /* M3, the client:  header | C1, as long as Kh | C2, 256 | identity box
@@ -1333,7 +1335,7 @@ static int server_take_m5(sc_channel *ch, const uint8_t *m5)
         return SC_ERR_NOT_AUTHORISED;
     e = o->authorise(o->authorise_ctx, &ch->peer);
     ch->is_ready = e == SC_OK;
-    return e;
+    return e > 0 ? SC_ERR_NOT_AUTHORISED : e;   /* only SC_OK is a yes */
 }
 
 /* ---- 10. records --------------------------------------------------------- */
@@ -1765,6 +1767,13 @@ static int conn_fail(sc_conn *c, int error)
     return c->channel.error;
 }
 
+/* conn_wrote: the result of writing a handshake frame: a peer that is gone has
+ * ended the handshake. */
+static int conn_wrote(sc_conn *c, int e)
+{
+    return e == SC_ERR_IO ? sc_eof(&c->channel) : e;
+}
+
 /* conn_take: in[] holds a whole frame. */
 static int conn_take(sc_conn *c)
 {
@@ -1774,7 +1783,7 @@ static int conn_take(sc_conn *c)
     int e = sc_input(&c->channel, c->in, c->in_len, &event, reply, &reply_len);
     c->in_len = 0;
     if (reply_len > 0) {
-        int written = conn_write(c, reply, reply_len);
+        int written = conn_wrote(c, conn_write(c, reply, reply_len));
         if (e == SC_OK)
             e = written;
     }
@@ -1932,7 +1941,7 @@ static int conn_handshake(sc_conn *c, int e, const uint8_t *first,
                           size_t first_len)
 {
     if (e == SC_OK)
-        e = conn_write(c, first, first_len);
+        e = conn_wrote(c, conn_write(c, first, first_len));
     while (e == SC_OK && !sc_ready(&c->channel))
         e = conn_read_frame(c);
     c->event = SC_EVENT_NONE;           /* "ready" is told by returning */
