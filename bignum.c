@@ -34,12 +34,10 @@ void sc_bn_decode(sc_word *d, size_t n, const uint8_t *bytes, size_t len)
  * shape  x: n limbs.   needs  x < 256^len.   time  CT(n, len). */
 void sc_bn_encode(uint8_t *bytes, size_t len, const sc_word *x, size_t n)
 {
-    size_t i, at;
-    memset(bytes, 0, len);
-    for (i = 0; i < len && i < n * SC_WORD_BYTES; i++) {
-        at = i % SC_WORD_BYTES * 8;
-        bytes[len - 1 - i] = (uint8_t)(x[i / SC_WORD_BYTES] >> at);
-    }
+    size_t i;
+    for (i = 0; i < len; i++)
+        bytes[len - 1 - i] = i >= n * SC_WORD_BYTES ? 0 : (uint8_t)
+            (x[i / SC_WORD_BYTES] >> i % SC_WORD_BYTES * 8);
 }
 
 /* ---- 2. add, subtract, compare, choose ----------------------------------- */

@@ -317,7 +317,7 @@ static void print_value(void *ctx, const char *sender, const char *name,
     (void)ctx;
     if (name_len >= 6 && strcmp(name + name_len - 6, "header") == 0
         && len == SC_HEADER_LEN) {
-        fprintf(stderr, "\n+%s+\n| %-6s -> %-6s   frame %u  %-14s   "
+        fprintf(stderr, "\n+%s+\n| %-6s -> %-6s   type %u   %-14s   "
                 "4 + %5u bytes %14s|\n+%s+\n", line, sender,
                 strcmp(sender, "client") == 0 ? "server" : "client",
                 bytes[0], frame_name(bytes[0]),
@@ -553,6 +553,23 @@ typedef struct {
                                    last byte stays 0 */
 } talk;
 
+/* put: to standard output as it came; a terminal gets no control characters, so
+ * that no server moves its cursor or types into it. */
+static int put(const uint8_t *data, size_t data_len)
+{
+    size_t i;
+    if (!isatty(STDOUT_FILENO))
+        return fwrite(data, 1, data_len, stdout) == data_len;
+    for (i = 0; i < data_len; i++) {
+        int byte = data[i];
+        if ((byte < ' ' && byte != '\n' && byte != '\t') || byte == 0x7f)
+            byte = '?';
+        if (putchar(byte) == EOF)
+            return 0;
+    }
+    return 1;
+}
+
 /* take: a sc_data_fn: one piece of a message, or the server's CLOSE. */
 static void take(void *ctx, int result, const uint8_t *data, size_t data_len)
 {
@@ -565,7 +582,7 @@ static void take(void *ctx, int result, const uint8_t *data, size_t data_len)
         memcpy(t->text + t->text_len, data, n);
         t->text_len += n;
     } else if (result >= 0) {
-        if (fwrite(data, 1, data_len, stdout) != data_len
+        if (!put(data, data_len)
             || (result == SC_OK && putchar('\n') == EOF)
             || fflush(stdout) == EOF)
             t->print_error = errno;
@@ -615,7 +632,8 @@ static int listen_until(talk *t, size_t n_replies)
 
 /* ---- 7. messages --------------------------------------------------------- */
 
-/* send_messages: -m: each is answered before the next is sent. */
+/* send_messages: -m: each is answered before the next is sent, and our CLOSE goes
+ * out with the last, so that a server waiting for more says so. */
 static int send_messages(talk *t)
 {
     size_t i;
@@ -623,6 +641,8 @@ static int send_messages(talk *t)
         const char *text = t->set->messages[i];
         size_t wanted = t->n_replies + 1;
         int status = say(t, text, strlen(text));
+        if (status == DONE && i + 1 == t->set->n_messages)
+            status = check(t, sc_finish(t->conn));
         if (status == DONE)
             status = listen_until(t, wanted);
         if (status != DONE)
@@ -946,6 +966,9 @@ static int converse(talk *t)
         sc_set_timeout(t->conn, STORE_MS);
         return send_file(t);
     }
+    if (isatty(STDIN_FILENO))
+        fprintf(stderr, "demo_client: connected to %s; each line is a message, "
+                "Ctrl-D ends\n", t->set->place);
     return send_input(t);
 }
 

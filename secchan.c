@@ -13,14 +13,6 @@
  * Sources: the names are those of docs/PROTOCOL.md; RFC 2104, RFC 5869,
  *          RFC 8439. */
 
-#ifndef SC_NO_OS
-#if defined(__linux__) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200809L
-#elif defined(__APPLE__) && !defined(_DARWIN_C_SOURCE)
-#define _DARWIN_C_SOURCE
-#endif
-#endif
-
 #define SECCHAN_INTERNAL
 #include "secchan.h"
 
@@ -44,7 +36,7 @@ enum {
 };
 enum { CLOSE_DONE = 0, CLOSE_REFUSED = 1, CLOSE_PROTOCOL = 2, CLOSE_INTERNAL = 3 };
 
-#define VERSION 1
+#define WIRE_VERSION 1
 #define SECRET_LEN 32                   /* s1, s2, s3 */
 #define RANDOM_LEN 32                   /* the server's, in M2 */
 #define KE_LEN 256                      /* the short-lived key has 2048 bits */
@@ -61,7 +53,7 @@ typedef char sc_channel_fits[sizeof(sc_channel) <= 1024 ? 1 : -1];
 static void put_header(uint8_t *frame, int type, size_t body_len)
 {
     frame[0] = (uint8_t)type;
-    frame[1] = VERSION;
+    frame[1] = WIRE_VERSION;
     frame[2] = (uint8_t)(body_len >> 8);
     frame[3] = (uint8_t)body_len;
 }
@@ -921,7 +913,7 @@ int sc_frame_len(sc_channel *ch, const uint8_t header[SC_HEADER_LEN],
         return SC_ERR_STATE;            /* never started, or ended */
     if (ch->got_close)
         return sc_fail(ch, SC_ERR_CLOSE);
-    if (header[1] != VERSION || !may_come(ch, header[0], len))
+    if (header[1] != WIRE_VERSION || !may_come(ch, header[0], len))
         return sc_fail(ch, SC_ERR_FRAME);
     *frame_len = SC_HEADER_LEN + len;
     return SC_OK;
@@ -1107,6 +1099,7 @@ static int client_make_m3(sc_channel *ch, const sc_public_key *ke, uint8_t *out,
     uint8_t *box = c2 + KE_LEN;
     int e;
     put_header(out, SESSION_KEY, ch->peer.n_len + KE_LEN + box_len);
+    trace(ch, "client", "M3 SESSION_KEY header", out, SC_HEADER_LEN);
     transcript_hash(ch, "T2", t2);
     e = make_secret(ch, &ch->peer, LABEL_HOST, t2, s1_s2, c1);
     if (e == SC_OK)
@@ -1119,9 +1112,10 @@ static int client_make_m3(sc_channel *ch, const sc_public_key *ke, uint8_t *out,
                      identity == NULL ? NULL : identity->pub.n, kc_len);
         transcript_add(ch, box, box_len);
         *out_len = (size_t)(box - out) + box_len;
-        trace(ch, "client", "M3 SESSION_KEY header", out, SC_HEADER_LEN);
         trace(ch, "client", "C1", c1, ch->peer.n_len);
         trace(ch, "client", "C2", c2, KE_LEN);
+        trace(ch, "client", "P", identity == NULL ? NULL : identity->pub.n,
+              kc_len);
         trace(ch, "client", "identity box", box, box_len);
         ch->state = WAIT_M4;
     }
@@ -1168,6 +1162,7 @@ static int server_make_m4(sc_channel *ch, uint8_t *out, size_t *out_len)
     size_t kc_len = ch->peer.n_len, s3_len = kc_len == 0 ? 0 : SECRET_LEN;
     int e;
     put_header(out, CONFIRM, kc_len + SC_TAG_LEN);
+    trace(ch, "server", "M4 CONFIRM header", out, SC_HEADER_LEN);
     transcript_hash(ch, "T4", t4);
     memcpy(ad, out, SC_HEADER_LEN);
     memcpy(ad + SC_HEADER_LEN, t4, SC_HASH_LEN);
@@ -1181,7 +1176,6 @@ static int server_make_m4(sc_channel *ch, uint8_t *out, size_t *out_len)
     }
     sc_aead_seal(box, ch->k_confirm, nonce_0, ad, sizeof ad, box, kc_len);
     *out_len = SC_HEADER_LEN + kc_len + SC_TAG_LEN;
-    trace(ch, "server", "M4 CONFIRM header", out, SC_HEADER_LEN);
     trace(ch, "server", "confirm box", box, kc_len + SC_TAG_LEN);
     transcript_add(ch, out, *out_len);
     transcript_hash(ch, "T5", t5);
@@ -2003,6 +1997,15 @@ int sc_connect(sc_conn *c, const char *host, unsigned port,
     return e == SC_OK ? sc_connect_fd(c, fd, options) : e;
 }
 
+/* is_about_one_client: accept() failed, but the next one may not: the client has
+ * gone, or its network has (Linux tells that here). */
+static int is_about_one_client(int error)
+{
+    return error == EINTR || error == EAGAIN || error == EWOULDBLOCK
+        || error == ECONNABORTED || error == EPROTO || error == ENETDOWN
+        || error == ENETUNREACH || error == EHOSTUNREACH;
+}
+
 int sc_accept(sc_conn *c, int listen_fd, sc_server *server)
 {
     unsigned wait_ms;
@@ -2016,13 +2019,12 @@ int sc_accept(sc_conn *c, int listen_fd, sc_server *server)
         if (e == SC_ERR_TIMEOUT)
             continue;
         if (e < 0)
-            return e;
+            return SC_ERR_LISTEN;
         fd = accept(listen_fd, NULL, NULL);
         if (fd >= 0)
             return sc_accept_fd(c, fd, server);
-        if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK
-            && errno != ECONNABORTED)
-            return SC_ERR_IO;
+        if (!is_about_one_client(errno))
+            return SC_ERR_LISTEN;
     }
 }
 
@@ -2550,7 +2552,7 @@ static const struct {
     { SC_ERR_SERVER_ENDED, "the server ended the handshake" },
     { SC_ERR_RESOLVE, "no address is known for this host name" },
     { SC_ERR_CONNECT, "nobody answers at this address and port" },
-    { SC_ERR_LISTEN, "cannot listen on this address and port" },
+    { SC_ERR_LISTEN, "cannot listen, or go on listening, on this address and port" },
     { SC_ERR_FRAME, "the other side sent something that is not secchan/1, or"
                     " not now" },
     { SC_ERR_PUBLIC_KEY, "a public key is not one that may be used" },

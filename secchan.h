@@ -7,12 +7,21 @@
  * Units:  every _len and _max is bytes, every _ms milliseconds.
  * Errors: functions that can fail return SC_OK (0), sometimes SC_MORE or
  *         SC_CLOSED (above 0), or a negative SC_ERR_*; sc_strerror says it in
- *         words.  A function that fails leaves its outputs untouched or zeroed.
+ *         words.  A function that fails leaves its outputs untouched or zeroed
+ *         (sc_input is the exception: what it put in out is to be sent).
  * Thread: no mutable global state.  A channel belongs to one thread at a time.
  *         A sc_server is shared by its channels until they are ready: let one
  *         thread do its handshakes and ticks, or lock around those calls.
  * SC_NO_OS builds without an operating system: sections 3 (files), 4 (sockets)
  *         and 7 shrink to what needs none, and you supply sc_os_random. */
+
+#if defined(SECCHAN_INTERNAL) && !defined(SC_NO_OS)
+#if defined(__linux__) && !defined(_POSIX_C_SOURCE)
+#define _POSIX_C_SOURCE 200809L         /* before any other header */
+#elif defined(__APPLE__) && !defined(_DARWIN_C_SOURCE)
+#define _DARWIN_C_SOURCE
+#endif
+#endif
 
 #ifndef SC_SECCHAN_H
 #define SC_SECCHAN_H
@@ -243,9 +252,11 @@ int sc_connect(sc_conn *c, const char *host, unsigned port,
                const sc_client_options *options);
 
 /* sc_listen: a listening socket on host (NULL: every address) and port (0: any
- * free one).  sc_accept: the next client of that socket, handshake done; it
- * keeps the server's short-lived key young while it waits.  An error of one
- * client (c is closed then) is no reason to stop accepting. */
+ * free one).  sc_accept: the next client of that socket, handshake done.
+ * SC_ERR_LISTEN: the socket or the system gives no more clients; SC_ERR_RANDOM;
+ * any other error is about one client (c is closed then) and no reason to stop.
+ * The short-lived key is turned over in here, so come back in time: use
+ * sc_set_timeout on each client. */
 int sc_listen(const char *host, unsigned port, int *listen_fd);
 int sc_accept(sc_conn *c, int listen_fd, sc_server *server);
 
@@ -285,10 +296,15 @@ int sc_recv(sc_conn *c, void *buf, size_t buf_max, size_t *len);
 int sc_recv_whole(sc_conn *c, void *buf, size_t buf_max, size_t *len);
 
 int sc_finish(sc_conn *c);      /* nothing more to send; receiving goes on */
-int sc_close(sc_conn *c);       /* ends both ways, closes the socket, wipes c */
+
+/* sc_close: end both ways, close the socket, wipe c.  Waits up to 2 s for the
+ * peer to close, too.  SC_OK, or the error that had ended the channel before.
+ * Harmless, and SC_OK, on a c that is closed already. */
+int sc_close(sc_conn *c);
 
 /* From here on, sc_send and sc_recv give up with SC_ERR_TIMEOUT when nothing
- * moves for timeout_ms; 0 (as at first): never.  Sockets only. */
+ * moves for timeout_ms; 0 (as at first): they wait for ever.  Sockets only.
+ * After a time-out sc_recv can be called again; sc_send cannot. */
 void sc_set_timeout(sc_conn *c, unsigned timeout_ms);
 
 /* While sc_send waits for a peer that is itself sending, hand what arrives to
@@ -302,6 +318,11 @@ int sc_pending(const sc_conn *c);       /* 1: sc_recv has bytes without reading 
 
 /* ---- 5. the layer without I/O -------------------------------------------- */
 
+typedef struct {
+    uint8_t key[32];
+    uint32_t counter;                   /* records under this key: 0..65535 */
+} sc_direction;
+
 /* One end of one conversation.  The fields are the library's: use the calls.
  *
  *   client: sc_client_init, send what it put in out
@@ -310,11 +331,14 @@ int sc_pending(const sc_conn *c);       /* 1: sc_recv has bytes without reading 
  *           read the rest; sc_input; send what it put in out; act on the event
  *           ... sc_seal, send ... sc_shut, send ... sc_end
  *   on any error: send what is in out, then what sc_shut makes (it knows what
- *   the protocol lets you say), shut down writing, drain briefly, sc_end. */
-typedef struct {
-    uint8_t key[32];
-    uint32_t counter;                   /* records under this key: 0..65535 */
-} sc_direction;
+ *   the protocol lets you say), shut down writing, drain briefly, sc_end.
+ *
+ * Yours to do, as there is no clock in here: end every handshake that is not
+ * finished SC_HANDSHAKE_MS after its transport was made, however slowly bytes
+ * still arrive; a server bounds the unfinished ones (64 or more; the oldest
+ * makes room) and calls sc_server_tick.  A channel that is neither finished nor
+ * given to sc_end keeps the short-lived key of its handshake alive, and the next
+ * one from coming. */
 
 typedef struct sc_channel {
     uint8_t state;                      /* SC_STATE_*, in secchan.c */
@@ -337,7 +361,7 @@ typedef struct sc_channel {
     sc_direction sending, receiving;
 } sc_channel;
 
-/* out has room for SC_REPLY_MAX bytes wherever it is named here. */
+/* out: SC_REPLY_MAX bytes of room, here and in sc_input. */
 int sc_client_init(sc_channel *ch, const sc_client_options *options,
                    uint8_t *out, size_t *out_len);
 int sc_server_accept(sc_channel *ch, sc_server *server);
@@ -360,7 +384,9 @@ typedef struct {
     size_t data_len;
 } sc_event;
 
-/* sc_input: take one whole frame.  The frame is overwritten. */
+/* sc_input: take one whole frame, which is overwritten.  *out_len is set also on
+ * error: a client that names no key where one is required is answered M4, so that
+ * sc_shut can tell it why. */
 int sc_input(sc_channel *ch, uint8_t *frame, size_t frame_len, sc_event *event,
              uint8_t *out, size_t *out_len);
 
@@ -485,9 +511,12 @@ uint64_t sc_now_ms(void);       /* a clock that never goes back */
 }
 #endif
 
+#endif /* SC_SECCHAN_H */
+
 /* ======================= the fence: library only ========================== */
 
-#ifdef SECCHAN_INTERNAL
+#if defined(SECCHAN_INTERNAL) && !defined(SC_SECCHAN_INTERNAL_H)
+#define SC_SECCHAN_INTERNAL_H
 
 #include <string.h>
 
@@ -661,4 +690,3 @@ int sc_authorized_keys_line(const char *line, size_t line_len,
 #endif
 
 #endif /* SECCHAN_INTERNAL */
-#endif /* SC_SECCHAN_H */

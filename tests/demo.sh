@@ -138,6 +138,6 @@ status=$?
 [ ! -s "$scratch/replies" ] || fail "the stranger was believed"
 grep 'line 1 of .*known_hosts' "$scratch/complaint" > /dev/null \
     || fail "not the expected complaint: $(cat "$scratch/complaint")"
-fold -s -w 78 "$scratch/complaint"
+fold -s -w 78 "$scratch/complaint" 2>/dev/null || cat "$scratch/complaint"
 
 title "All five went as they should."
