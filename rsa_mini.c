@@ -252,6 +252,9 @@ int sc_oaep_decrypt(const sc_private_key *key, const void *label,
  * number in four: at worst 2^-131. */
 #define MILLER_RABIN_ROUNDS 6
 #define SMALL_PRIME_LIMIT 2048
+/* One candidate in ln(2) / 4 n_bits is a prime: nobody needs 10 n_bits of them
+ * (two times e^-28), except with a random source that repeats itself. */
+#define TRIES_PER_BIT 10
 
 /* keygen_sieve: the odd primes below 2048, after Eratosthenes. */
 static void keygen_sieve(sc_keygen *g)
@@ -353,7 +356,8 @@ static int keygen_candidate(sc_keygen *g, uint8_t *x, size_t half)
     sc_word limbs[SC_PRIME_LIMBS_MAX];
     size_t n = SC_LIMBS(half);
     do {
-        if (g->random(g->random_ctx, x, half) != SC_OK) {
+        if (g->tries++ >= TRIES_PER_BIT * 8 * g->n_len
+            || g->random(g->random_ctx, x, half) != SC_OK) {
             sc_wipe(limbs, sizeof limbs);
             return SC_ERR_RANDOM;
         }
@@ -646,6 +650,8 @@ int sc_rsa_private(const sc_private_key *key, const uint8_t *c, uint8_t *m,
         *ok = sc_bytes_equal(again, c, k);
         for (i = 0; i < k; i++)
             m[i] = (uint8_t)(result[i] & sc_barrier(*ok));
+    } else {
+        memset(m, 0, k);
     }
     sc_wipe(&mod_p, sizeof mod_p);
     sc_wipe(&mod_q, sizeof mod_q);
@@ -667,7 +673,8 @@ static sc_word has_bits(const uint8_t *x, size_t n_len, size_t half)
 }
 
 /* sc_key_check: do the numbers of a key fit together?  Makes them again from p
- * and q and compares; q^(p-2) comes out as 1/q only if p is a prime, too.
+ * and q and compares.  Not a test of primes: a key of composites only fails at
+ * its own operations.
  * errors SC_ERR_KEY_SIZE, SC_ERR_KEY_CHECK.   time  CT(n_len) up to the VERDICT
  * at the end. */
 int sc_key_check(const sc_private_key *key)
@@ -1185,19 +1192,18 @@ int sc_key_read_pem(sc_private_key *key, const char *text, size_t text_len)
 }
 
 /* write_pkcs1: RSAPrivateKey in DER; gives its length.  d = 1/e mod
- * (p-1)(q-1), which is p q - p - q + 1 (RFC 8017 3.2). */
+ * (p-1)(q-1) (RFC 8017 3.2). */
 static size_t write_pkcs1(uint8_t der[DER_MAX], const sc_private_key *key)
 {
-    sc_word p[2 * SC_PRIME_LIMBS_MAX], q[2 * SC_PRIME_LIMBS_MAX];
+    sc_word p[SC_PRIME_LIMBS_MAX], q[SC_PRIME_LIMBS_MAX];
     sc_word x[2 * SC_PRIME_LIMBS_MAX];
     uint8_t d[SC_MODULUS_MAX];
     size_t k = key->pub.n_len, half = (k + 1) / 2, n = SC_LIMBS(half), len = 4;
-    sc_bn_decode(p, 2 * n, key->p, half);
-    sc_bn_decode(q, 2 * n, key->q, half);
+    sc_bn_decode(p, n, key->p, half);
+    sc_bn_decode(q, n, key->q, half);
+    p[0] &= ~(sc_word)1;                /* p - 1, q - 1: both are odd */
+    q[0] &= ~(sc_word)1;
     sc_bn_mul(x, p, n, q, n);
-    (void)sc_bn_sub(x, x, p, 2 * n);
-    (void)sc_bn_sub(x, x, q, 2 * n);
-    x[0] += 1;                          /* p q - p - q is odd - even: no carry */
     sc_bn_inverse_65537(x, x, 2 * n);
     sc_bn_encode(d, k, x, 2 * n);
 

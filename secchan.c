@@ -261,19 +261,29 @@ static int os_connect(const struct addrinfo *a, uint64_t until_ms, int *fd)
 int sc_dial(const char *host, unsigned port, unsigned timeout_ms, int *fd)
 {
     struct addrinfo *list, *a;
-    uint64_t until_ms = sc_now_ms() + timeout_ms;
-    int e = SC_ERR_RESOLVE;
+    uint64_t until_ms = sc_now_ms() + timeout_ms, now;
+    unsigned n_left = 0;
+    int error, e = SC_ERR_RESOLVE;
     *fd = -1;
     if (host == NULL || port == 0 || port > 65535)
         return SC_ERR_ARGUMENT;
     list = os_resolve(host, port, AF_UNSPEC, 0);
-    for (a = list; a != NULL; a = a->ai_next) {
-        e = os_connect(a, until_ms, fd);
+    for (a = list; a != NULL; a = a->ai_next)
+        n_left++;
+    for (a = list; a != NULL; a = a->ai_next, n_left--) {
+        now = sc_now_ms();              /* a silent address leaves time for */
+        if (now >= until_ms) {          /* the others */
+            e = SC_ERR_TIMEOUT;
+            break;
+        }
+        e = os_connect(a, now + (until_ms - now + n_left - 1) / n_left, fd);
         if (e == SC_OK)
             break;
     }
+    error = errno;
     if (list != NULL)
         freeaddrinfo(list);
+    errno = error;
     return e;
 }
 
@@ -295,26 +305,33 @@ static int os_listen(const struct addrinfo *a)
     return -1;
 }
 
+/* os_listen_any: on the first address of the list that can be had. */
+static int os_listen_any(const char *host, unsigned port, int family, int *fd)
+{
+    struct addrinfo *list = os_resolve(host, port, family, AI_PASSIVE), *a;
+    int error;
+    if (list == NULL)
+        return SC_ERR_RESOLVE;
+    for (a = list; a != NULL && *fd < 0; a = a->ai_next)
+        *fd = os_listen(a);
+    error = errno;
+    freeaddrinfo(list);
+    errno = error;
+    return *fd >= 0 ? SC_OK : SC_ERR_LISTEN;
+}
+
 int sc_listen(const char *host, unsigned port, int *listen_fd)
 {
-    struct addrinfo *list = NULL, *a;
-    int family;
+    int e;
     *listen_fd = -1;
     if (port > 65535)
         return SC_ERR_ARGUMENT;
-    family = host == NULL ? AF_INET6 : AF_UNSPEC;
-    for (;;) {
-        list = os_resolve(host, port, family, AI_PASSIVE);
-        for (a = list; a != NULL && *listen_fd < 0; a = a->ai_next)
-            *listen_fd = os_listen(a);
-        if (list != NULL)
-            freeaddrinfo(list);
-        if (*listen_fd >= 0)
-            return SC_OK;
-        if (family == AF_UNSPEC)
-            return list == NULL ? SC_ERR_RESOLVE : SC_ERR_LISTEN;
-        family = AF_UNSPEC;             /* a system without IPv6 */
-    }
+    if (host != NULL)
+        return os_listen_any(host, port, AF_UNSPEC, listen_fd);
+    e = os_listen_any(host, port, AF_INET6, listen_fd);
+    if (e == SC_ERR_RESOLVE || (e == SC_ERR_LISTEN && errno == EAFNOSUPPORT))
+        e = os_listen_any(host, port, AF_INET, listen_fd);  /* no IPv6 here */
+    return e;
 }
 
 /* -- files ------------------------------------------------------------------ */
@@ -443,6 +460,8 @@ static int os_append_line(const char *path, const char *line, size_t len)
         && os_write(fd, line, len) == SC_OK && fsync(fd) == 0)
         e = SC_OK;
     error = errno;
+    if (e != SC_OK && end >= 0 && ftruncate(fd, end) != 0)
+        error = errno;                  /* half a line is left */
     (void)close(fd);
     errno = error;
     return e;
@@ -454,7 +473,7 @@ static int os_read_private(const char *path, char *buf, size_t buf_max,
 {
     struct stat st;
     long n;
-    int e = SC_OK, fd = open(path, O_RDONLY | O_CLOEXEC);
+    int error, e = SC_OK, fd = open(path, O_RDONLY | O_CLOEXEC);
     *len = 0;
     if (fd < 0)
         return SC_ERR_FILE;
@@ -467,7 +486,9 @@ static int os_read_private(const char *path, char *buf, size_t buf_max,
     } else {
         *len = (size_t)n;
     }
+    error = errno;
     (void)close(fd);
+    errno = error;
     return e;
 }
 
@@ -843,6 +864,8 @@ static void release_short_key(sc_channel *ch)
     if (k == NULL)
         return;
     ch->short_key = NULL;
+    if (k->number != ch->short_key_number)
+        return;                         /* it was taken away: see tick */
     k->in_flight--;
     if (k->in_flight == 0 && k != &ch->server->short_key[ch->server->current])
         sc_wipe(k, sizeof *k);
@@ -852,7 +875,7 @@ static void release_short_key(sc_channel *ch)
 int sc_fail(sc_channel *ch, int error)
 {
     if (ch->error == SC_OK) {
-        ch->error = error;
+        ch->error = error < 0 ? error : SC_ERR_INTERNAL;
         ch->is_ready = 0;
         release_short_key(ch);
         sc_wipe(&ch->transcript, sizeof ch->transcript);
@@ -910,7 +933,7 @@ int sc_frame_len(sc_channel *ch, const uint8_t header[SC_HEADER_LEN],
     if (ch->error != SC_OK)
         return ch->error;
     if (ch->state == 0)
-        return SC_ERR_STATE;            /* never started, or ended */
+        return SC_ERR_STATE;
     if (ch->got_close)
         return sc_fail(ch, SC_ERR_CLOSE);
     if (header[1] != WIRE_VERSION || !may_come(ch, header[0], len))
@@ -1056,6 +1079,7 @@ static int server_make_m2(sc_channel *ch, uint8_t *out, size_t *out_len)
     memcpy(ke_at, ke->key.pub.n, KE_LEN);
     memcpy(kh_at, kh->n, kh->n_len);
     ch->short_key = ke;                 /* M3 is opened with this very key */
+    ch->short_key_number = ke->number;
     ke->in_flight++;
     ke->shown++;
     *out_len = SC_HEADER_LEN + body_len;
@@ -1237,7 +1261,9 @@ static int server_open_m3(sc_channel *ch, uint8_t *m3, size_t m3_len)
 static int server_take_m3(sc_channel *ch, uint8_t *m3, size_t m3_len,
                           uint8_t *out, size_t *out_len)
 {
-    int e = server_open_m3(ch, m3, m3_len);
+    int e = SC_ERR_TIMEOUT;
+    if (ch->short_key->number == ch->short_key_number)
+        e = server_open_m3(ch, m3, m3_len);
     if (e == SC_OK && ch->peer.n_len > 0 && sc_public_check(&ch->peer) != SC_OK)
         e = SC_ERR_HANDSHAKE;
     if (e == SC_OK)
@@ -1515,6 +1541,8 @@ int sc_input(sc_channel *ch, uint8_t *frame, size_t frame_len, sc_event *event,
     int e, was_ready = ch->is_ready;
     memset(event, 0, sizeof *event);
     *out_len = 0;
+    if (ch->state == 0)
+        return SC_ERR_STATE;            /* never started, or ended */
     if (frame_len < SC_HEADER_LEN)
         return sc_fail(ch, SC_ERR_FRAME);
     e = sc_frame_len(ch, frame, &want);
@@ -1551,8 +1579,8 @@ int sc_seal(sc_channel *ch, int more, const uint8_t *data, size_t data_len,
 static int close_reason(const sc_channel *ch)
 {
     switch (ch->error) {
-    case SC_OK:                         /* an unfinished message is a fault */
-        return ch->sending_part ? CLOSE_INTERNAL : CLOSE_DONE;
+    case SC_OK:
+        return CLOSE_DONE;
     case SC_ERR_NOT_AUTHORISED:
     case SC_ERR_ANONYMOUS:
         return CLOSE_REFUSED;
@@ -1574,9 +1602,13 @@ static int close_reason(const sc_channel *ch)
 
 int sc_shut(sc_channel *ch, uint8_t *out, size_t *out_len)
 {
-    int reason = close_reason(ch);
-    uint8_t byte = (uint8_t)reason;
+    int reason;
+    uint8_t byte;
     *out_len = 0;
+    if (ch->sending_part && !ch->sent_close)
+        (void)sc_fail(ch, SC_ERR_STATE);        /* half a message was sent */
+    reason = close_reason(ch);
+    byte = (uint8_t)reason;
     if (ch->state == OPEN && !ch->sent_close && reason >= 0) {
         *out_len = record_seal(ch, CLOSE, &byte, 1, out);
         ch->sent_close = 1;
@@ -1609,7 +1641,7 @@ int sc_ready(const sc_channel *ch)
 
 const sc_public_key *sc_peer_key(const sc_channel *ch)
 {
-    return ch->peer.n_len == 0 ? NULL : &ch->peer;
+    return ch->state != OPEN || ch->peer.n_len == 0 ? NULL : &ch->peer;
 }
 
 const uint8_t *sc_session_id(const sc_channel *ch)
@@ -1637,6 +1669,7 @@ int sc_server_init_with(sc_server *s, const sc_server_options *o,
     s->short_key[0].key = *short_key;
     s->short_key[0].born_ms = now_ms;
     s->short_key[0].is_alive = 1;
+    s->short_key[0].number = s->keys_made = 1;
     return SC_OK;
 }
 
@@ -1669,6 +1702,7 @@ static void replace_short_key(sc_server *s, uint64_t now_ms)
     s->current = 1 - s->current;
     s->short_key[s->current].born_ms = now_ms;
     s->short_key[s->current].is_alive = 1;
+    s->short_key[s->current].number = ++s->keys_made;
     s->is_making = 0;
     if (old->in_flight == 0)
         sc_wipe(old, sizeof *old);
@@ -1681,13 +1715,16 @@ int sc_server_tick(sc_server *s, uint64_t now_ms, unsigned *wait_ms)
     char mark;
     int e;
     *wait_ms = 1000;                    /* uses are counted between the ticks */
+    if (other->is_alive) {
+        if (now_ms - s->short_key[s->current].born_ms < 2 * SC_HANDSHAKE_MS)
+            return SC_OK;
+        /* Its handshakes had 30 s.  A caller who forgot one does not keep the
+         * key alive: that M3 would no longer be opened. */
+        sc_wipe(other, sizeof *other);
+    }
     if (due > 0) {
         if (due < *wait_ms)
             *wait_ms = (unsigned)due;
-        return SC_OK;
-    }
-    if (other->is_alive) {              /* its handshakes end within 30 s */
-        *wait_ms = 100;
         return SC_OK;
     }
     if (!s->is_making) {
@@ -1753,6 +1790,8 @@ static int conn_fail(sc_conn *c, int error)
     (void)sc_fail(&c->channel, error);
     (void)sc_shut(&c->channel, bye, &len);
     c->on_data = NULL;                  /* the CLOSE is all that still matters */
+    c->event = SC_EVENT_NONE;           /* and the rest is not released */
+    sc_wipe(c->in, sizeof c->in);
 #ifndef SC_NO_OS
     c->deadline_ms = c->fd < 0 ? 0 : sc_now_ms() + DRAIN_MS;
 #endif
@@ -1822,10 +1861,11 @@ static void conn_deliver(sc_conn *c)
 {
     int result = c->event == SC_EVENT_PART ? SC_MORE
                : c->event == SC_EVENT_CLOSED ? SC_CLOSED : SC_OK;
-    if (c->event == SC_EVENT_NONE)
+    if (c->event == SC_EVENT_NONE || c->on_data == NULL)
         return;
-    c->on_data(c->on_data_ctx, result, c->data, c->data_len);
     c->event = SC_EVENT_NONE;
+    c->on_data(c->on_data_ctx, result, c->data, c->data_len);
+    sc_wipe(c->data, c->data_len);
     c->data_len = 0;
 }
 
@@ -2031,28 +2071,33 @@ int sc_accept(sc_conn *c, int listen_fd, sc_server *server)
 #endif /* SC_NO_OS */
 
 /* conn_sent: the result of writing.  A peer that refuses us closes its end; our
- * writing fails then, and the reason lies unread: fetch it.  Data that is found
- * instead stays for sc_recv. */
+ * writing fails then, and the reason lies unread: fetch it, if it has come.  Data
+ * that is found instead stays for sc_recv. */
 static int conn_sent(sc_conn *c, int e)
 {
     if (e == SC_ERR_TIMEOUT)
         return sc_fail(&c->channel, e);
-    if (e != SC_ERR_IO)
-        return e;
-    while (c->event == SC_EVENT_NONE && !c->channel.got_close) {
-        int read_e = conn_read_frame(c);
-        if (read_e != SC_OK)
-            return read_e < 0 ? read_e : e;
+#ifndef SC_NO_OS
+    if (e == SC_ERR_IO && c->fd >= 0 && c->event == SC_EVENT_NONE
+        && !c->channel.got_close) {
+        uint64_t deadline_ms = c->deadline_ms;
+        int read_e = SC_OK;
+        c->deadline_ms = sc_now_ms() + DRAIN_MS;
+        while (read_e == SC_OK && c->event == SC_EVENT_NONE)
+            read_e = conn_read_frame(c);
+        c->deadline_ms = deadline_ms;
+        return c->channel.error != SC_OK ? c->channel.error : e;
     }
-    return c->channel.got_close ? SC_ERR_CUT_OFF : e;
+#endif
+    return e;
 }
 
 static int conn_send(sc_conn *c, const uint8_t *p, size_t len, int more)
 {
     size_t n, frame_len;
     int e, last;
-    if (c->read == NULL)
-        return SC_ERR_STATE;
+    if (c->read == NULL || c->is_writing)
+        return c->channel.error != SC_OK ? c->channel.error : SC_ERR_STATE;
     do {
         n = len < SC_RECORD_MAX ? len : SC_RECORD_MAX;
         last = n == len && !more;
@@ -2063,8 +2108,9 @@ static int conn_send(sc_conn *c, const uint8_t *p, size_t len, int more)
             e = conn_sent(c, conn_write(c, c->out, frame_len));
         if (e != SC_OK)
             return e;
-        p += n;
         len -= n;
+        if (len > 0)
+            p += n;
     } while (len > 0);
     return SC_OK;
 }
@@ -2105,11 +2151,10 @@ int sc_recv(sc_conn *c, void *buf, size_t buf_max, size_t *len)
     c->data += n;
     c->data_len -= n;
     *len = n;
-    if (c->data_len > 0)
-        return SC_MORE;
-    e = c->event == SC_EVENT_PART ? SC_MORE : SC_OK;
-    c->event = SC_EVENT_NONE;
-    return e;
+    c->is_inside = c->data_len > 0 || c->event == SC_EVENT_PART;
+    if (c->data_len == 0)
+        c->event = SC_EVENT_NONE;
+    return c->is_inside ? SC_MORE : SC_OK;
 }
 
 int sc_recv_whole(sc_conn *c, void *buf, size_t buf_max, size_t *len)
@@ -2118,6 +2163,8 @@ int sc_recv_whole(sc_conn *c, void *buf, size_t buf_max, size_t *len)
     size_t n, have = 0;
     int e;
     *len = 0;
+    if (c->is_inside)                   /* its beginning is gone already */
+        return SC_ERR_STATE;
     if (buf_max > SC_MESSAGE_MAX)
         buf_max = SC_MESSAGE_MAX;
     do {
@@ -2125,10 +2172,16 @@ int sc_recv_whole(sc_conn *c, void *buf, size_t buf_max, size_t *len)
             e = sc_recv(c, (uint8_t *)buf + have, buf_max - have, &n);
         else
             e = sc_recv(c, &extra, 1, &n);      /* is this the end? */
+        if (e < 0 && have > 0)          /* nobody may take the rest for a whole */
+            return conn_fail(c, e);
         if (e != SC_OK && e != SC_MORE)
             return e;
         if (have == buf_max && n > 0)
-            return conn_fail(c, SC_ERR_TOO_LONG);
+            e = SC_ERR_TOO_LONG;
+        if (have == buf_max)
+            sc_wipe(&extra, sizeof extra);
+        if (e == SC_ERR_TOO_LONG)
+            return conn_fail(c, e);
         have += n;
     } while (e == SC_MORE);
     *len = have;
@@ -2151,8 +2204,8 @@ static int conn_say_bye(sc_conn *c)
 int sc_finish(sc_conn *c)
 {
     int e;
-    if (c->read == NULL)
-        return SC_ERR_STATE;
+    if (c->read == NULL || c->is_writing)
+        return c->channel.error != SC_OK ? c->channel.error : SC_ERR_STATE;
     e = conn_say_bye(c);
 #ifndef SC_NO_OS
     if (c->fd >= 0)
@@ -2234,11 +2287,20 @@ static word next_word(word *line)
     }
     w = *line;
     for (w.len = 0; w.len < line->len; w.len++)
-        if (w.at[w.len] == ' ' || w.at[w.len] == '\t' || w.at[w.len] == '\r')
+        if (w.at[w.len] == ' ' || w.at[w.len] == '\t')
             break;
     line->at += w.len;
     line->len -= w.len;
     return w;
+}
+
+/* one_line: the line, less the CR that some systems end it with.  Another CR may
+ * hide a line of its own: 0 then. */
+static int one_line(word *line, const char *text, size_t len)
+{
+    line->at = text;
+    line->len = len > 0 && text[len - 1] == '\r' ? len - 1 : len;
+    return memchr(text, '\r', line->len) == NULL;
 }
 
 static char lower(char c)
@@ -2328,8 +2390,8 @@ int sc_known_hosts_line(const char *line, size_t line_len, const char *host,
     word rest, marker = { NULL, 0 }, hosts;
     sc_public_key key;
     int names, e;
-    rest.at = line;
-    rest.len = line_len;
+    if (!one_line(&rest, line, line_len))
+        return SC_ERR_HOST_LINE;
     hosts = next_word(&rest);
     if (hosts.len == 0 || hosts.at[0] == '#')
         return SC_MORE;
@@ -2400,7 +2462,7 @@ int sc_judge_known_hosts(void *known_hosts, const sc_public_key *host_key)
     known->shown = *host_key;
     known->line = 0;
     known->is_new = 0;
-    if (known->host == NULL || known->path == NULL
+    if (known->host == NULL || known->path == NULL || known->port > 65535
         || !can_be_written(known->host))
         return SC_ERR_ARGUMENT;
     s.known = known;
@@ -2447,8 +2509,8 @@ int sc_authorized_keys_line(const char *line, size_t line_len,
     word rest, first;
     sc_public_key listed;
     int e;
-    rest.at = line;
-    rest.len = line_len;
+    if (!one_line(&rest, line, line_len))
+        return SC_ERR_KEY_FORMAT;
     first = next_word(&rest);
     if (first.len == 0 || first.at[0] == '#')
         return SC_MORE;

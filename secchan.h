@@ -292,7 +292,8 @@ int sc_send_part(sc_conn *c, const void *part, size_t part_len);
 int sc_recv(sc_conn *c, void *buf, size_t buf_max, size_t *len);
 
 /* sc_recv_whole: one whole message, or SC_CLOSED.  One of more than buf_max (or
- * SC_MESSAGE_MAX) bytes is SC_ERR_TOO_LONG and ends the channel. */
+ * SC_MESSAGE_MAX) bytes is SC_ERR_TOO_LONG and ends the channel; so does an error
+ * in the middle of one, a time-out too.  SC_ERR_STATE after half a message. */
 int sc_recv_whole(sc_conn *c, void *buf, size_t buf_max, size_t *len);
 
 int sc_finish(sc_conn *c);      /* nothing more to send; receiving goes on */
@@ -308,7 +309,8 @@ int sc_close(sc_conn *c);
 void sc_set_timeout(sc_conn *c, unsigned timeout_ms);
 
 /* While sc_send waits for a peer that is itself sending, hand what arrives to
- * on_data (result as sc_recv's) instead of waiting for ever.  Sockets only. */
+ * on_data (result as sc_recv's) instead of waiting for ever.  Sockets only.
+ * on_data must not send, receive, finish or close on c. */
 typedef void (*sc_data_fn)(void *ctx, int result, const uint8_t *data,
                            size_t data_len);
 void sc_set_on_data(sc_conn *c, sc_data_fn on_data, void *ctx);
@@ -336,9 +338,7 @@ typedef struct {
  * Yours to do, as there is no clock in here: end every handshake that is not
  * finished SC_HANDSHAKE_MS after its transport was made, however slowly bytes
  * still arrive; a server bounds the unfinished ones (64 or more; the oldest
- * makes room) and calls sc_server_tick.  A channel that is neither finished nor
- * given to sc_end keeps the short-lived key of its handshake alive, and the next
- * one from coming. */
+ * makes room) and calls sc_server_tick; every channel is given to sc_end. */
 
 typedef struct sc_channel {
     uint8_t state;                      /* SC_STATE_*, in secchan.c */
@@ -351,6 +351,7 @@ typedef struct sc_channel {
     sc_client_options client;
     sc_server *server;
     struct sc_short_key *short_key;     /* server: the Ke shown in M2 */
+    uint32_t short_key_number;
     sc_trace_fn trace;
     void *trace_ctx;
     sc_sha256 transcript;               /* T2..T5 are its snapshots */
@@ -397,14 +398,14 @@ int sc_seal(sc_channel *ch, int more, const uint8_t *data, size_t data_len,
             uint8_t *out, size_t *out_len);
 
 /* sc_shut: the CLOSE this side owes: reason 0 on a healthy channel, else the
- * one that goes with its error; *out_len is 0 if none may be sent.  Gives the
+ * one that goes with its error (half a message sent is one: SC_ERR_STATE); *out_len is 0 if none may be sent.  Gives the
  * channel's error, also when there is something to send.  out: SC_CLOSE_LEN
  * bytes. */
 int sc_shut(sc_channel *ch, uint8_t *out, size_t *out_len);
 
 /* sc_fail: give up for a reason of the caller's own: SC_ERR_TOO_LONG, _FRAME
- * (CLOSE 2), _NOT_AUTHORISED (CLOSE 1), anything else (CLOSE 3).  Gives back
- * the channel's error, which is the first. */
+ * (CLOSE 2), _NOT_AUTHORISED (CLOSE 1), _IO, _CUT_OFF (none), anything else
+ * (CLOSE 3).  Gives back the channel's error, which is the first. */
 int sc_fail(sc_channel *ch, int error);
 
 /* sc_eof: the transport has ended.  SC_CLOSED if the peer had said so before,
@@ -414,7 +415,8 @@ int sc_eof(sc_channel *ch);
 void sc_end(sc_channel *ch);    /* wipes it; always call it last */
 
 int sc_ready(const sc_channel *ch);                     /* 1 or 0 */
-const sc_public_key *sc_peer_key(const sc_channel *ch); /* NULL: none (yet) */
+/* The key that the peer has proved to hold; NULL: none (yet). */
+const sc_public_key *sc_peer_key(const sc_channel *ch);
 /* 32 bytes, the same at both ends: for logs, for people to compare, to bind
  * another protocol to this channel; not a key.  NULL before the keys are made. */
 const uint8_t *sc_session_id(const sc_channel *ch);
@@ -428,7 +430,7 @@ int sc_known_hosts_remember(sc_known_hosts *known, const sc_channel *ch);
 #endif
 
 /* channel may be given to sc_peer_key, sc_session_id, sc_known_hosts_remember;
- * the rest is the library's. */
+ * the rest is the library's.  It must not be moved or copied while it is open. */
 struct sc_conn {
     sc_channel channel;
     sc_read_fn read;
@@ -438,6 +440,7 @@ struct sc_conn {
     unsigned timeout_ms;
     uint64_t deadline_ms;               /* 0: none */
     int is_writing;                     /* a frame is on its way, or broke off */
+    int is_inside;                      /* sc_recv has handed out half a message */
     sc_data_fn on_data;
     void *on_data_ctx;
     size_t in_len;                      /* bytes of the frame in in[] */
@@ -468,6 +471,7 @@ typedef struct {
     sc_random_fn random;
     void *random_ctx;
     size_t n_len;
+    unsigned tries;             /* candidates drawn */
     unsigned round;             /* Miller-Rabin rounds passed */
     int stage;                  /* 0 looking for p, 1 for q */
     uint8_t p[SC_PRIME_MAX], q[SC_PRIME_MAX];
@@ -479,6 +483,7 @@ typedef struct sc_short_key {
     uint64_t born_ms;
     uint32_t shown;             /* M2s that carried it */
     uint32_t in_flight;         /* handshakes between M2 and M3 */
+    uint32_t number;            /* of the keys made, from 1 */
     int is_alive;
 } sc_short_key;
 
@@ -488,6 +493,7 @@ struct sc_server {
     void *random_ctx;
     int current;                /* which of the two is shown */
     int is_making;
+    uint32_t keys_made;
     sc_short_key short_key[2];  /* the other: handshakes in flight, or empty */
     sc_keygen making;
 };

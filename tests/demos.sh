@@ -16,15 +16,12 @@ exec < /dev/null                # nobody is at the keyboard
 # ---- 1. building, and the words this page is written in ---------------------
 
 build() {
-    for file in secchan rsa_mini bignum; do
-        $CC $CFLAGS -c -o "$scratch/$file.o" "$file.c" || return
-    done
-    library="$scratch/secchan.o $scratch/rsa_mini.o $scratch/bignum.o"
+    build_library || return
     for demo in demo_server demo_client; do
-        $CC $CFLAGS -o "$scratch/$demo" $demo.c $library || return
+        $CC $CFLAGS -o "$scratch/$demo" $demo.c $objects || return
     done
     $CC $CFLAGS -DDEMO_FILE_MAX=100000 -o "$scratch/small_server" \
-        demo_server.c $library
+        demo_server.c $objects
 }
 check "the demos are built" build
 [ "$n_failed" -eq 0 ] || finish

@@ -20,13 +20,10 @@ has openssl && has ssh-keygen || {
 # ---- 1. building ------------------------------------------------------------
 
 build() {
-    for file in secchan rsa_mini bignum; do
-        $CC $CFLAGS -c -o "$scratch/$file.o" "$file.c" || return
-    done
+    build_library || return
     for program in tests/oaep demo_client demo_server; do
         $CC $CFLAGS -I. -o "$scratch/$(basename $program)" $program.c \
-            "$scratch/secchan.o" "$scratch/rsa_mini.o" "$scratch/bignum.o" \
-            || return
+            $objects || return
     done
 }
 check "the library, its demos and tests/oaep.c are built" build

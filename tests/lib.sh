@@ -2,7 +2,7 @@
 # scripts that run from the repository's root.
 # Gives:  $scratch, a folder that is gone at the end, and with it every process
 #         that was handed to end_later; a line a case: ok, failed, skipped,
-#         check; finish, the last line.
+#         check; finish, the last line; build_library, for programs' sake.
 # From outside: CC and CFLAGS, for programs that are built to be run.
 
 CC=${CC:-cc}
@@ -66,6 +66,14 @@ check() {
     else
         failed "$claim" "$scratch/check.log"
     fi
+}
+
+# build_library [FLAG...]: from the sources in this folder, into $objects.
+objects="$scratch/secchan.o $scratch/rsa_mini.o $scratch/bignum.o"
+build_library() {
+    for file in secchan rsa_mini bignum; do
+        $CC $CFLAGS "$@" -c -o "$scratch/$file.o" "$file.c" || return
+    done
 }
 
 has() {

@@ -9,7 +9,6 @@ name=readme.sh
 
 strict="-std=c99 -pedantic -Wall -Wextra -Wconversion -Wsign-conversion
     -Wshadow -Wundef -Wvla -Wmissing-prototypes -Werror"
-library="$scratch/secchan.o $scratch/rsa_mini.o $scratch/bignum.o"
 
 # ---- 1. compiling -----------------------------------------------------------
 
@@ -27,22 +26,19 @@ for file in secchan.h secchan.c rsa_mini.c bignum.c; do
     cp "$file" "$scratch/$file"
 done
 
-build_library() {
-    for file in secchan rsa_mini bignum; do
-        $CC $CFLAGS $strict -c -o "$scratch/$file.o" "$scratch/$file.c" \
-            || return
-    done
+build_four_files() {
+    (cd "$scratch" && build_library $strict)
 }
 
 build_program() {
-    $CC $CFLAGS $strict -o "$scratch/$1" "$scratch/$1.c" $library
+    $CC $CFLAGS $strict -o "$scratch/$1" "$scratch/$1.c" $objects
 }
 
 build_demo_server() {
-    $CC $CFLAGS -I. -o "$scratch/demo_server" demo_server.c $library
+    $CC $CFLAGS -I. -o "$scratch/demo_server" demo_server.c $objects
 }
 
-check "the four files compile on their own" build_library
+check "the four files compile on their own" build_four_files
 check "README.md: the client compiles" build_program client
 check "README.md: the server compiles" build_program server
 check "demo_server, which makes the key, compiles" build_demo_server

@@ -5,8 +5,8 @@ Usage:   python3 tests/stack.py [FLAG...]     from the repository's root
          FLAG: for the compiler, after -O2; say -DSC_WORD32
 Needs:   gcc 10 or later (CC names another one), for -fcallgraph-info
 Counted: the library's own frames, from an sc_ function down, on the deepest way
-         through the graph of calls, whether or not it can be gone.  Not counted:
-         the C library's, and those of functions that a user hands in.
+         through the graph of calls, also if it is never gone.  Not counted: the
+         C library's, and those of functions that a user hands in.
 Status:  1 if a function is over the limit, or the depth cannot be known: a
          recursion, a frame without a bound, a call through a pointer that
          CALLED_THROUGH_POINTERS does not explain.
