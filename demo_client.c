@@ -83,6 +83,8 @@ static const char *advice(const settings *s, int result)
     case SC_ERR_CONNECT:
         return "is the server running, and is that its port?";
     case SC_ERR_TIMEOUT:
+        return "is it a secchan server, well, and meant for this (-r or not)?  "
+               "Its own log may tell";
     case SC_ERR_SERVER_ENDED:
     case SC_ERR_FRAME:
         return "is it a secchan server, and is it well?  Its own log may tell";
@@ -900,6 +902,17 @@ static int read_input(talk *t, input *in)
     return say(t, in->bytes, in->len);
 }
 
+/* input_waits: is there more to be read, now? */
+static int input_waits(void)
+{
+    struct pollfd p;
+    char byte;
+    p.fd = STDIN_FILENO;
+    p.events = POLLIN;
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLIN) != 0
+        && read(STDIN_FILENO, &byte, 1) == 1;
+}
+
 /* send_input: lines go out and replies come in, whichever is there first. */
 static int send_input(talk *t)
 {
@@ -922,9 +935,10 @@ static int send_input(talk *t)
         if (status == DONE && !t->is_closed && p[0].revents != 0)
             status = read_input(t, &in);
     }
-    if (status == DONE && in.is_partly_sent)
-        return complain("%s closed the channel in the middle of a line of "
-                        "ours; that line is lost", t->set->place);
+    if (status == DONE && !in.is_ended
+        && (in.is_partly_sent || in.len > 0 || input_waits()))
+        return complain("%s closed the channel before all of our input was "
+                        "sent; send the rest again", t->set->place);
     return status;
 }
 

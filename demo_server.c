@@ -1032,6 +1032,7 @@ static int catch_signals(void)
     action.sa_handler = on_signal;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);   /* the terminal was closed */
     action.sa_handler = SIG_IGN;        /* these are told by errno: a client */
     sigaction(SIGPIPE, &action, NULL);  /* has left, a file exceeds ulimit -f */
     sigaction(SIGXFSZ, &action, NULL);
@@ -1283,7 +1284,7 @@ static const char help[] =
     "  -a FILE         serve only clients that hold a key listed in FILE\n"
     "  -r DIR          receive files into DIR: a message is the name, the\n"
     "                  next one the contents, the answer their SHA-256\n"
-    "  -1              serve one client, then end\n"
+    "  -1              serve one client that is let in, then end\n"
     "  -t              print the conversations byte by byte, secrets included\n"
     "  -q              print no line for each message\n"
     "  --make-key FILE make a key in FILE and FILE.pub, then end\n"
