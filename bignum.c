@@ -2,7 +2,7 @@
  * Needs:   stdint.h, string.h.  No random numbers, no hash, no I/O.
  * Map:     1 bytes to limbs and back   2 add, subtract, compare, choose
  *          3 multiply, remainder   4 the public exponent   5 Montgomery
- *          6 powers
+ *          6 powers   7 Montgomery in vectors (AVX2)
  * Secret:  values and exponents.   Public: sizes, and the bit length of a
  *          modulus.  Nothing else shows in time or addresses: no branch and no
  *          index below depends on a value, and there is no division.
@@ -417,4 +417,488 @@ void sc_mont_pow_65536(sc_word *d, const sc_word *x, const sc_modulus *mod)
     sc_mont_mul(d, x, x, mod);
     for (i = 1; i < 16; i++)
         sc_mont_mul(d, d, d, mod);
+}
+
+/* ---- 7. Montgomery in vectors (AVX2) ------------------------------------- */
+
+/* The same numbers, on a processor that multiplies four pairs of 32-bit numbers
+ * at once.  Sections 1 to 6 do without this one, and SC_NO_SIMD removes it.
+ *
+ * A limb has w = 29 or 28 bits and lies in a lane of 64, so that products can be
+ * added up for long before a carry has to move.  A number is cut into parts of h
+ * limbs, and vector i has limb i of all parts side by side:
+ *
+ *     lane      0         1         2         3
+ *     pair    x[i]    x[h + i]    y[i]    y[h + i]      two numbers x, y
+ *     quad    x[i]    x[h + i]  x[2h + i] x[3h + i]     one number x
+ *
+ * A pair is for work modulo p and q at the same time, a quad for work modulo n.
+ * They differ in two permutations only: spread, down.
+ *
+ * As in section 5, row j adds a b[j] + q m, where the digit q makes the lowest
+ * limb zero, and then drops that limb: R = 2^(w limbs) here.  The lowest limb of
+ * a higher part is not zero; it is also limb h of the part below, and goes there.
+ *
+ * R > 4 m, so nothing need be subtracted from row to row or product to product
+ * (Walter, "Montgomery exponentiation needs no final subtractions", 1999): if a
+ * and b are below 2 m, (a b + Q m) / R < (4 m m + R m) / R < 2 m. */
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(SC_NO_SIMD) \
+    && SC_WORD_BITS == 64
+#define BN_VECTORS
+#include <immintrin.h>
+
+/* Only these functions may use AVX2; the rest of the file runs anywhere. */
+#define AVX2 __attribute__((target("avx2")))
+#define AVX2_INLINE static inline __attribute__((target("avx2"), always_inline))
+#define LANES __attribute__((aligned(32))) uint64_t
+#define LANES_MAX (4 * 38)      /* h <= 37, and the last load may look beyond */
+
+typedef struct {
+    LANES m[LANES_MAX];
+    LANES m0inv[4];             /* -1 / m mod 2^w, times 2^(32 - w) */
+    LANES t[LANES_MAX];         /* where vec_mul works: wiped once, at the end */
+    size_t n, h, parts;         /* limbs of 64 bits; of w bits, each part */
+    unsigned w;
+} vec_modulus;
+
+/* vec_modulus_shape: choose h and w.  parts: 2, a pair; 4, a quad.
+ * gives  R >= 4 W^n and 2 h <= 2^(63.96 - 2 w), which vec_mul relies on: 2 h is
+ *        at most 62 for w = 29, and ceil(2050 / 28) = 74 for w = 28. */
+static void vec_modulus_shape(vec_modulus *mod, size_t n, size_t parts)
+{
+    size_t bits = n * SC_WORD_BITS + 2, w = 29;
+    if (bits > 31 * parts * w)
+        w = 28;
+    mod->n = n;
+    mod->h = (bits + parts * w - 1) / (parts * w);
+    mod->parts = parts;
+    mod->w = (unsigned)w;
+    SC_ASSERT(4 <= mod->h && mod->h <= 37);
+}
+
+/* vec_set: the parts of v from lane on = x, n limbs of 64 bits. */
+static void vec_set(uint64_t *v, size_t lane, const sc_word *x,
+                    const vec_modulus *mod)
+{
+    sc_dword bits = 0;
+    size_t end = lane + mod->parts, have = 0, at = 0, i;
+    for (; lane < end; lane++) {
+        for (i = 0; i < mod->h; i++) {
+            if (have < mod->w) {
+                bits |= (sc_dword)(at < mod->n ? x[at++] : 0) << have;
+                have += SC_WORD_BITS;
+            }
+            v[4 * i + lane] = (uint64_t)bits & (((uint64_t)1 << mod->w) - 1);
+            bits >>= mod->w;
+            have -= mod->w;
+        }
+    }
+}
+
+/* vec_get: x = those parts, back in n limbs; gives the carry: 0 or 1 for a
+ * number below 2 m.  bound  limbs are below 2^30: bits < 2^64 + 2^(63 + 30). */
+static sc_word vec_get(sc_word *x, const uint64_t *v, size_t lane,
+                       const vec_modulus *mod)
+{
+    sc_dword bits = 0;
+    size_t end = lane + mod->parts, have = 0, at = 0, i;
+    for (; lane < end; lane++) {
+        for (i = 0; i < mod->h; i++) {
+            bits += (sc_dword)v[4 * i + lane] << have;
+            have += mod->w;
+            if (have >= SC_WORD_BITS && at < mod->n) {
+                x[at++] = (sc_word)bits;
+                bits >>= SC_WORD_BITS;
+                have -= SC_WORD_BITS;
+            }
+        }
+    }
+    return (sc_word)bits;
+}
+
+/* vec_modulus_set: the modulus of the parts from lane on. */
+static void vec_modulus_set(vec_modulus *mod, size_t lane, const sc_word *m,
+                            sc_word m0inv)
+{
+    size_t i;
+    vec_set(mod->m, lane, m, mod);
+    for (i = lane; i < lane + mod->parts; i++)
+        mod->m0inv[i] = (uint32_t)m0inv << (32 - mod->w);
+}
+
+AVX2_INLINE __m256i load(const uint64_t *v)
+{
+    return _mm256_loadu_si256((const __m256i *)v);
+}
+
+AVX2_INLINE void store(uint64_t *v, __m256i x)
+{
+    _mm256_storeu_si256((__m256i *)v, x);
+}
+
+/* mul_add: t + x y, where only the lower 32 bits of a lane of x and y count. */
+AVX2_INLINE __m256i mul_add(__m256i t, __m256i x, __m256i y)
+{
+    return _mm256_add_epi64(t, _mm256_mul_epu32(x, y));
+}
+
+/* spread: the lowest lane of each number, in all its lanes. */
+AVX2_INLINE __m256i spread(__m256i x, int quad)
+{
+    return quad ? _mm256_permute4x64_epi64(x, 0x00)
+                : _mm256_unpacklo_epi64(x, x);
+}
+
+/* down: lane k + 1 of each number in its lane k; lane 0 goes to the top. */
+AVX2_INLINE __m256i down(__m256i x, int quad)
+{
+    return quad ? _mm256_permute4x64_epi64(x, 0x39)
+                : _mm256_shuffle_epi32(x, 0x4e);
+}
+
+/* quotient: q mod 2^w with t + q m = 0 mod 2^w in the lowest lane, in all lanes.
+ * why    m0inv 2^(32-w) pushes what is above 2^w out of the lower 32 bits, and a
+ *        shift of 32-bit pieces brings q back.  (After a mask instead of the
+ *        shifts, clang 14 no longer sees that a mul_epu32 is one.) */
+AVX2_INLINE __m256i quotient(__m256i t, __m256i m0inv, int quad, int w)
+{
+    return _mm256_srli_epi32(spread(_mm256_mul_epu32(t, m0inv), quad), 32 - w);
+}
+
+/* Two rows at a time: limbs j and j + 1 of b, their quotients, and what remains
+ * of the two columns that they finish: digits for the part below, a carry. */
+typedef struct {
+    __m256i b0, b1, q0, q1, digit0, digit1, carry;
+} vec_rows;
+
+/* vec_rows_start: t0, t1: columns 0 and 1 before these rows; b0, b1: where limbs
+ * j and j + 1 lie. */
+AVX2_INLINE vec_rows vec_rows_start(__m256i t0, __m256i t1, const uint64_t *a,
+                                    const uint64_t *b0, const uint64_t *b1,
+                                    const vec_modulus *mod, int quad, int w)
+{
+    const __m256i mask = _mm256_set1_epi64x((1LL << w) - 1);
+    const __m256i m0inv = load(mod->m0inv);
+    const uint64_t *m = mod->m;
+    vec_rows r;
+    r.b0 = spread(load(b0), quad);
+    r.b1 = spread(load(b1), quad);
+    t0 = mul_add(t0, load(a), r.b0);
+    r.q0 = quotient(t0, m0inv, quad, w);
+    t0 = mul_add(t0, load(m), r.q0);
+    t1 = mul_add(mul_add(t1, load(a + 4), r.b0), load(a), r.b1);
+    t1 = mul_add(t1, load(m + 4), r.q0);
+    t1 = _mm256_add_epi64(t1, _mm256_srli_epi64(t0, w));
+    r.q1 = quotient(t1, m0inv, quad, w);
+    t1 = mul_add(t1, load(m), r.q1);
+    r.digit0 = down(_mm256_and_si256(t0, mask), quad);
+    r.digit1 = down(_mm256_and_si256(t1, mask), quad);
+    r.carry = _mm256_srli_epi64(t1, w);
+    return r;
+}
+
+/* vec_carry: d = t, carried: lane by lane, then from part to part.
+ * gives  limbs below 2^w, except that limb 1 of a part may reach 2^w + 2^8: it
+ *        takes what is left of a carry < 2^36 that came to limb 0. */
+AVX2_INLINE void vec_carry(uint64_t *d, const uint64_t *t, size_t h, int quad,
+                           int w)
+{
+    const __m256i mask = _mm256_set1_epi64x((1LL << w) - 1);
+    __m256i x = _mm256_setzero_si256();
+    size_t i;
+    for (i = 0; i < 4 * h; i += 4) {
+        x = _mm256_add_epi64(x, load(t + i));
+        store(d + i, _mm256_and_si256(x, mask));
+        x = _mm256_srli_epi64(x, w);
+    }
+    x = quad ? _mm256_permute4x64_epi64(x, 0x93)        /* the highest is 0 */
+             : _mm256_bslli_epi128(x, 8);
+    x = _mm256_add_epi64(x, load(d));
+    store(d, _mm256_and_si256(x, mask));
+    store(d + 4, _mm256_add_epi64(load(d + 4), _mm256_srli_epi64(x, w)));
+}
+
+/* vec_limb_after: the place of the limb after the one at place j. */
+static inline size_t vec_limb_after(size_t j, size_t h)
+{
+    return j + 4 < 4 * h ? j + 4 : j + 5 - 4 * h;
+}
+
+/* vec_mul_as: d = a b / R mod m, for a kind of numbers known to the compiler.
+ * needs  a, b < 2 m.   gives  d < 2 m.   alias  any.   time  CT(h, parts).
+ * how    rows j, j + 1 turn column i into column i - 2:
+ *            t[i - 2] = t[i] + a[i] b0 + a[i - 1] b1 + m[i] q0 + m[i - 1] q1
+ *        Columns 0 and 1 are made first, for then the next quotients, a long
+ *        chain of dependent steps, can be found while the others are added up.
+ *        (The last time they are found in vain.)
+ * bound  a column comes in at the top of a part as a digit < 2^w, meets two
+ *        products in each of h rows while it moves down, and last a carry
+ *        < 2^36.  Factors are at most 2^w + 2^8, so it stays below
+ *        2 h 2^(2 w) (1 + 2^-18) + 2^37 < 2^64. */
+AVX2_INLINE void vec_mul_as(uint64_t *d, const uint64_t *a, const uint64_t *b,
+                            vec_modulus *mod, int quad, int w)
+{
+    const uint64_t *m = mod->m;
+    uint64_t *t = mod->t;
+    size_t h = mod->h, end = 4 * h, j0 = 0, j1 = 4, row, i;
+    __m256i t0 = _mm256_setzero_si256(), t1 = t0, x, a_i, m_i, t_i;
+    vec_rows r, next = vec_rows_start(t0, t1, a, b, b + 4, mod, quad, w);
+    for (i = 0; i < end; i += 4)
+        store(t + i, t0);
+    for (row = 0; row < mod->parts * h; row += 2) {
+        r = next;
+        t0 = _mm256_add_epi64(r.carry, load(t + 8));
+        t0 = mul_add(mul_add(t0, load(a + 8), r.b0), load(a + 4), r.b1);
+        t0 = mul_add(mul_add(t0, load(m + 8), r.q0), load(m + 4), r.q1);
+        t1 = mul_add(load(t + 12), load(a + 12), r.b0);
+        t1 = mul_add(t1, load(a + 8), r.b1);
+        t1 = mul_add(mul_add(t1, load(m + 12), r.q0), load(m + 8), r.q1);
+        j0 = vec_limb_after(j1, h);
+        j1 = vec_limb_after(j0, h);
+        next = vec_rows_start(t0, t1, a, b + j0, b + j1, mod, quad, w);
+        x = mul_add(_mm256_mul_epu32(load(a + 12), r.b1), load(m + 12), r.q1);
+        for (i = 16; i < end; i += 4) {
+            a_i = load(a + i);
+            m_i = load(m + i);
+            t_i = _mm256_add_epi64(x, load(t + i));
+            t_i = mul_add(mul_add(t_i, a_i, r.b0), m_i, r.q0);
+            x = mul_add(_mm256_mul_epu32(a_i, r.b1), m_i, r.q1);
+            store(t + i - 8, t_i);
+        }
+        store(t + end - 8, _mm256_add_epi64(x, r.digit0));
+        store(t + end - 4, r.digit1);
+    }
+    store(t, t0);
+    store(t + 4, t1);
+    vec_carry(d, t, h, quad, w);
+}
+
+AVX2 static void vec_mul(uint64_t *d, const uint64_t *a, const uint64_t *b,
+                         vec_modulus *mod)
+{
+    if (mod->parts == 2 && mod->w == 29)
+        vec_mul_as(d, a, b, mod, 0, 29);
+    else if (mod->parts == 2)
+        vec_mul_as(d, a, b, mod, 0, 28);
+    else if (mod->w == 29)
+        vec_mul_as(d, a, b, mod, 1, 29);
+    else
+        vec_mul_as(d, a, b, mod, 1, 28);
+}
+
+/* vec_table_write, vec_table_read: a row of the table of powers, packed: limbs i
+ * and half + i share a lane.  index_p, index_q: the rows wanted for the two
+ * numbers of a pair, of 8 or 16.   time  CT(h, rows), as table_read. */
+static void vec_table_write(uint64_t *row, const uint64_t *v, size_t h)
+{
+    size_t half = 4 * ((h + 1) / 2), i;
+    for (i = 0; i < half; i++)
+        row[i] = v[i] | (half + i < 4 * h ? v[half + i] << 32 : 0);
+}
+
+AVX2 static void vec_table_read(uint64_t *v, const uint64_t *table, size_t h,
+                                size_t rows, sc_word index_p, sc_word index_q)
+{
+    long long p = (long long)sc_barrier(index_p);
+    long long q = (long long)sc_barrier(index_q);
+    const __m256i index = _mm256_set_epi64x(q, q, p, p);
+    size_t half = 4 * ((h + 1) / 2), i, row;
+    __m256i mask[16], x;
+    for (row = 0; row < rows; row++)
+        mask[row] = _mm256_cmpeq_epi64(index,
+                                       _mm256_set1_epi64x((long long)row));
+    for (i = 0; i < half; i += 4) {
+        const uint64_t *at = table + i;
+        x = _mm256_setzero_si256();
+        for (row = 0; row < rows; row++) {
+            x = _mm256_or_si256(x, _mm256_and_si256(mask[row], load(at)));
+            at += half;
+        }
+        store(v + i, x);                /* mul_add ignores the upper halves */
+        store(v + half + i, _mm256_srli_epi64(x, 32));
+    }
+    sc_wipe(mask, sizeof mask);
+}
+
+/* mont_two_to: d = 2^bit in Montgomery form.  needs  bit < w n. */
+static void mont_two_to(sc_word *d, size_t bit, const sc_modulus *mod)
+{
+    memset(d, 0, mod->n * sizeof *d);
+    d[bit / SC_WORD_BITS] = (sc_word)1 << bit % SC_WORD_BITS;
+    sc_mont_to(d, d, mod);
+}
+
+/* bits_from: 64 bits of x, n limbs, from bit `at` on. */
+static sc_word bits_from(const sc_word *x, size_t n, size_t at)
+{
+    size_t i = at / SC_WORD_BITS;
+    sc_word above = i + 1 < n ? x[i + 1] : 0;
+    return x[i] >> at % SC_WORD_BITS
+         | above << 1 << (SC_WORD_BITS - 1 - at % SC_WORD_BITS);
+}
+
+/* The table: 16 rows, digits of 4 bits, for primes up to 1536 bits (h <= 27);
+ * 8 rows, digits of 3 bits, beyond, where 16 would take too much of the stack. */
+#define TABLE_MAX (16 * 4 * 14)
+#define WINDOW(n) ((n) <= 24 ? 4u : 3u)
+
+/* vec_pow_pair: see sc_mont_pow_pair.
+ * why    let R be that of section 5, V = 2^g R that of this one.  x R times
+ *        2^(2 g) R = V V / R, divided by V, is x V: in; and x V times R, divided
+ *        by V, is x R: out.  In times out is the V that stands for 1. */
+static void vec_pow_pair(sc_word *d_p, const sc_word *x_p, const sc_word *e_p,
+                         const sc_modulus *mod_p, sc_word *d_q,
+                         const sc_word *x_q, const sc_word *e_q,
+                         const sc_modulus *mod_q)
+{
+    LANES table[TABLE_MAX], y[LANES_MAX], factor[LANES_MAX], out[LANES_MAX];
+    vec_modulus mod;
+    sc_word k[SC_PRIME_LIMBS_MAX];
+    size_t n = mod_p->n, window = WINDOW(n), row_n, row, g, at;
+    sc_word low = ((sc_word)1 << window) - 1;
+    unsigned i;
+    vec_modulus_shape(&mod, n, 2);
+    vec_modulus_set(&mod, 0, mod_p->m, mod_p->m0inv);
+    vec_modulus_set(&mod, 2, mod_q->m, mod_q->m0inv);
+    g = mod.w * 2 * mod.h - n * SC_WORD_BITS;
+    mont_two_to(k, 2 * g, mod_p);
+    vec_set(factor, 0, k, &mod);
+    mont_two_to(k, 2 * g, mod_q);
+    vec_set(factor, 2, k, &mod);                /* in */
+    mont_two_to(k, 0, mod_p);
+    vec_set(out, 0, k, &mod);
+    mont_two_to(k, 0, mod_q);
+    vec_set(out, 2, k, &mod);
+
+    row_n = 4 * ((mod.h + 1) / 2);
+    SC_ASSERT(row_n << window <= TABLE_MAX);
+    vec_mul(y, factor, out, &mod);              /* 1 */
+    vec_table_write(table, y, mod.h);
+    vec_set(y, 0, x_p, &mod);
+    vec_set(y, 2, x_q, &mod);
+    vec_mul(factor, factor, y, &mod);           /* x */
+    memcpy(y, factor, sizeof y);
+    for (row = 1; row <= low; row++) {
+        vec_table_write(table + row * row_n, y, mod.h);         /* x^row */
+        vec_mul(y, y, factor, &mod);
+    }
+    at = (n * SC_WORD_BITS + window - 1) / window * window - window;
+    vec_table_read(y, table, mod.h, low + 1, bits_from(e_p, n, at) & low,
+                   bits_from(e_q, n, at) & low);
+    while (at > 0) {                            /* as in sc_mont_pow */
+        at -= window;
+        for (i = 0; i < window; i++)
+            vec_mul(y, y, y, &mod);
+        vec_table_read(factor, table, mod.h, low + 1,
+                       bits_from(e_p, n, at) & low,
+                       bits_from(e_q, n, at) & low);
+        vec_mul(y, y, factor, &mod);
+    }
+    vec_mul(y, y, out, &mod);
+    bn_reduce_once(d_p, vec_get(d_p, y, 0, &mod), d_p, mod_p->m, n);
+    bn_reduce_once(d_q, vec_get(d_q, y, 2, &mod), d_q, mod_q->m, n);
+    sc_wipe(table, sizeof table);
+    sc_wipe(y, sizeof y);
+    sc_wipe(factor, sizeof factor);
+    sc_wipe(out, sizeof out);
+    sc_wipe(&mod, sizeof mod);
+    sc_wipe(k, sizeof k);
+}
+
+/* bn_two_to_vartime: d = 2^e mod m, up to 58 bits at a time.
+ * shape  d: n + 1 limbs; m: n limbs, public.   needs  e >= bits of m > 63.
+ * gives  d < 2 m.   time  VARTIME: it divides.
+ * why    with M = floor(m / 2^k) >= 2^62 and X = floor(d / 2^k) < 2 (M + 1), the
+ *        true quotient d 2^s / m < (X + 1) 2^s / M exceeds X 2^s / (M + 1) by at
+ *        most 3 (M + 1) 2^s / M (M + 1) <= 3/16, and q by 1 + 3/16: what remains
+ *        is not negative and below 2 m.  To add only, -q m is written as
+ *        q (W^n - 1 - m) + q - q W^n.
+ * bound  q < 2^59 + 2^s: t < 2^58 W + 2^60 W + 2^61. */
+static void bn_two_to_vartime(sc_word *d, size_t e, const sc_word *m, size_t n)
+{
+    size_t bits = n * SC_WORD_BITS, i, s;
+    sc_word high, q, carry;
+    while ((m[(bits - 1) / SC_WORD_BITS] >> (bits - 1) % SC_WORD_BITS & 1) == 0)
+        bits--;
+    memset(d, 0, (n + 1) * sizeof *d);
+    d[(bits - 1) / SC_WORD_BITS] = (sc_word)1 << (bits - 1) % SC_WORD_BITS;
+    high = bits_from(m, n, bits - 63);
+    for (e -= bits - 1; e > 0; e -= s) {
+        s = e < 58 ? e : 58;
+        q = (sc_word)(((sc_dword)bits_from(d, n + 1, bits - 63) << s)
+                      / (high + 1));
+        carry = q;
+        for (i = 0; i < n; i++) {               /* d = d 2^s - q m */
+            sc_dword t = ((sc_dword)d[i] << s) + (sc_dword)q * ~m[i] + carry;
+            d[i] = (sc_word)t;
+            carry = (sc_word)(t >> SC_WORD_BITS);
+        }
+        d[n] = (d[n] << s) + carry - q;
+    }
+}
+
+/* vec_pow_65537: see sc_pow_65537.
+ * why    x times V V, divided by V, is x V; x^65536 V times x is x^65537. */
+static void vec_pow_65537(sc_word *d, const sc_word *x, const sc_word *m,
+                          size_t n)
+{
+    LANES y[LANES_MAX], plain[LANES_MAX];
+    vec_modulus mod;
+    sc_word v_v[SC_LIMBS_MAX + 1];
+    int i;
+    vec_modulus_shape(&mod, n, 4);
+    vec_modulus_set(&mod, 0, m, (sc_word)0 - word_inverse(m[0]));
+    bn_two_to_vartime(v_v, 2 * mod.w * 4 * mod.h, m, n);
+    bn_reduce_once(v_v, v_v[n], v_v, m, n);
+    vec_set(y, 0, v_v, &mod);
+    vec_set(plain, 0, x, &mod);
+    vec_mul(y, y, plain, &mod);
+    for (i = 0; i < 16; i++)
+        vec_mul(y, y, y, &mod);
+    vec_mul(y, y, plain, &mod);
+    bn_reduce_once(d, vec_get(d, y, 0, &mod), d, m, n);
+    sc_wipe(y, sizeof y);
+    sc_wipe(plain, sizeof plain);
+    sc_wipe(&mod, sizeof mod);
+}
+#endif /* BN_VECTORS */
+
+/* sc_mont_pow_pair: two powers at once: d_p = x_p^e_p mod p, d_q = x_q^e_q mod
+ * q.  Else as sc_mont_pow.   needs  moduli of the same n. */
+void sc_mont_pow_pair(sc_word *d_p, const sc_word *x_p, const sc_word *e_p,
+                      const sc_modulus *mod_p, sc_word *d_q,
+                      const sc_word *x_q, const sc_word *e_q,
+                      const sc_modulus *mod_q)
+{
+#ifdef BN_VECTORS
+    if (__builtin_cpu_supports("avx2")) {
+        vec_pow_pair(d_p, x_p, e_p, mod_p, d_q, x_q, e_q, mod_q);
+        return;
+    }
+#endif
+    sc_mont_pow(d_p, x_p, e_p, mod_p);
+    sc_mont_pow(d_q, x_q, e_q, mod_q);
+}
+
+/* sc_pow_65537: d = x^65537 mod m.
+ * shape  d, x, m: n limbs.   needs  m odd and public.   gives  d < m.
+ * alias  any.   time  CT(n, m).
+ * why    (portable) the last product takes x as it is: x^65536 R times x divided
+ *        by R leaves Montgomery's world by itself. */
+void sc_pow_65537(sc_word *d, const sc_word *x, const sc_word *m, size_t n)
+{
+    sc_modulus mod;
+    sc_word y[SC_LIMBS_MAX];
+#ifdef BN_VECTORS
+    if (__builtin_cpu_supports("avx2")) {
+        vec_pow_65537(d, x, m, n);
+        return;
+    }
+#endif
+    sc_modulus_init(&mod, m, n);
+    sc_mont_to(y, x, &mod);
+    sc_mont_pow_65536(y, y, &mod);
+    sc_mont_mul(d, x, y, &mod);
+    sc_wipe(y, sizeof y);
 }

@@ -48,35 +48,55 @@ static void put_be32(uint8_t *p, uint32_t x)
     p[3] = (uint8_t)x;
 }
 
-/* sha256_block: take one block of 64 bytes into h (6.2.2).  time  CT. */
-static void sha256_block(uint32_t h[8], const uint8_t *block)
+/* A round of 6.2.2.  It changes only d and h; instead of moving all eight one
+ * place down, the next round calls them by the next letters.  Ch and Maj are
+ * those of 4.1.2 with fewer operations. */
+#define SHA256_ROUND(a, b, c, d, e, f, g, h, t)                             \
+    (h += sha256_k[t] + w[t] + (g ^ (e & (f ^ g)))                          \
+        + (rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25)), \
+     d += h,                                                                \
+     h += (b ^ ((a ^ b) & (b ^ c)))                                         \
+        + (rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22)))
+
+/* sha256_schedule: the 64 words of a block (6.2.2, step 1). */
+static void sha256_schedule(uint32_t w[64], const uint8_t *block)
 {
-    uint32_t w[64], v[8], t1, t2;
     int t;
     for (t = 0; t < 16; t++)
         w[t] = get_be32(block + 4 * t);
-    for (; t < 64; t++) {
+    SC_UNROLL(8)
+    for (t = 16; t < 64; t++) {
         uint32_t s0 = rotate_right(w[t - 15], 7) ^ rotate_right(w[t - 15], 18)
                     ^ w[t - 15] >> 3;
         uint32_t s1 = rotate_right(w[t - 2], 17) ^ rotate_right(w[t - 2], 19)
                     ^ w[t - 2] >> 10;
         w[t] = s1 + w[t - 7] + s0 + w[t - 16];
     }
-    memcpy(v, h, sizeof v);
-    for (t = 0; t < 64; t++) {          /* v is a, b, c, d, e, f, g, h */
-        uint32_t a = v[0], e = v[4];
-        t1 = v[7] + sha256_k[t] + w[t] + ((e & v[5]) ^ (~e & v[6]))
-           + (rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25));
-        t2 = ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]))
-           + (rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22));
-        memmove(v + 1, v, 7 * sizeof *v);
-        v[4] += t1;
-        v[0] = t1 + t2;
+}
+
+/* sha256_blocks: take n blocks of 64 bytes into s (6.2.2).  time  CT(n). */
+static void sha256_blocks(uint32_t s[8], const uint8_t *p, size_t n)
+{
+    uint32_t w[64], a, b, c, d, e, f, g, h;
+    int t;
+    for (; n > 0; n--, p += 64) {
+        sha256_schedule(w, p);
+        a = s[0], b = s[1], c = s[2], d = s[3];
+        e = s[4], f = s[5], g = s[6], h = s[7];
+        for (t = 0; t < 64; t += 8) {
+            SHA256_ROUND(a, b, c, d, e, f, g, h, t);
+            SHA256_ROUND(h, a, b, c, d, e, f, g, t + 1);
+            SHA256_ROUND(g, h, a, b, c, d, e, f, t + 2);
+            SHA256_ROUND(f, g, h, a, b, c, d, e, t + 3);
+            SHA256_ROUND(e, f, g, h, a, b, c, d, t + 4);
+            SHA256_ROUND(d, e, f, g, h, a, b, c, t + 5);
+            SHA256_ROUND(c, d, e, f, g, h, a, b, t + 6);
+            SHA256_ROUND(b, c, d, e, f, g, h, a, t + 7);
+        }
+        s[0] += a, s[1] += b, s[2] += c, s[3] += d;
+        s[4] += e, s[5] += f, s[6] += g, s[7] += h;
     }
-    for (t = 0; t < 8; t++)
-        h[t] += v[t];
     sc_wipe(w, sizeof w);
-    sc_wipe(v, sizeof v);
 }
 
 void sc_sha256_init(sc_sha256 *s)
@@ -103,25 +123,28 @@ void sc_sha256_add(sc_sha256 *s, const void *data, size_t data_len)
         data_len -= n;
         if (have + n < 64)
             return;
-        sha256_block(s->h, s->block);
+        sha256_blocks(s->h, s->block, 1);
     }
-    for (; data_len >= 64; p += 64, data_len -= 64)
-        sha256_block(s->h, p);
-    memcpy(s->block, p, data_len);
+    if (data_len >= 64)
+        sha256_blocks(s->h, p, data_len / 64);
+    memcpy(s->block, p + data_len / 64 * 64, data_len % 64);
 }
 
 /* sc_sha256_end works on a copy: T2..T5 are snapshots of one running hash. */
 void sc_sha256_end(const sc_sha256 *s, uint8_t digest[32])
 {
-    static const uint8_t padding[64] = { 0x80 };
     sc_sha256 copy = *s;
-    uint8_t bits[8];
+    size_t have = (size_t)(s->total_len % 64);
     int i;
-    put_be32(bits, (uint32_t)(s->total_len >> 29));
-    put_be32(bits + 4, (uint32_t)(s->total_len << 3));
-    /* 5.1.1: 1 to 64 bytes of padding, so that 8 are left in the block */
-    sc_sha256_add(&copy, padding, 64 - (size_t)((s->total_len + 8) % 64));
-    sc_sha256_add(&copy, bits, 8);
+    copy.block[have++] = 0x80;          /* 5.1.1: 1, zeros, length in bits */
+    memset(copy.block + have, 0, 64 - have);
+    if (have > 56) {                    /* no room for the length */
+        sha256_blocks(copy.h, copy.block, 1);
+        memset(copy.block, 0, 56);
+    }
+    put_be32(copy.block + 56, (uint32_t)(s->total_len >> 29));
+    put_be32(copy.block + 60, (uint32_t)(s->total_len << 3));
+    sha256_blocks(copy.h, copy.block, 1);
     for (i = 0; i < 8; i++)
         put_be32(digest + 4 * i, copy.h[i]);
     sc_wipe(&copy, sizeof copy);
@@ -544,21 +567,15 @@ int sc_public_equal(const sc_public_key *a, const sc_public_key *b)
 
 /* sc_rsa_public: y = x^65537 mod n (RFC 8017 5.1.1).
  * shape  x, y: n_len bytes.   needs  key checked.   alias  any.
- * time   CT(n_len).   why  the last product takes x as it is: x^65536 R times x
- * divided by R leaves Montgomery's world by itself. */
+ * time   CT(n). */
 void sc_rsa_public(const sc_public_key *key, const uint8_t *x, uint8_t *y)
 {
-    sc_modulus mod;
-    sc_word plain[SC_LIMBS_MAX], power[SC_LIMBS_MAX];
+    sc_word modulus[SC_LIMBS_MAX], power[SC_LIMBS_MAX];
     size_t n = SC_LIMBS(key->n_len);
-    sc_bn_decode(power, n, key->n, key->n_len);
-    sc_modulus_init(&mod, power, n);
-    sc_bn_decode(plain, n, x, key->n_len);
-    sc_mont_to(power, plain, &mod);
-    sc_mont_pow_65536(power, power, &mod);
-    sc_mont_mul(power, plain, power, &mod);
+    sc_bn_decode(modulus, n, key->n, key->n_len);
+    sc_bn_decode(power, n, x, key->n_len);
+    sc_pow_65537(power, power, modulus, n);
     sc_bn_encode(y, key->n_len, power, n);
-    sc_wipe(plain, sizeof plain);
     sc_wipe(power, sizeof power);
 }
 
@@ -573,16 +590,17 @@ void sc_rsa_public(const sc_public_key *key, const uint8_t *x, uint8_t *y)
  * 1 more than a multiple of the even number p - 1.  (If p divides c or w, both
  * sides are 0, or the result is wrong and the check at the end finds it.) */
 
-/* crt_half: m = c^dp mod p, in Montgomery form.
- * shape  m: n limbs; c: 2 n limbs, any number; p, dp: half bytes, n their limbs.
- * gives  mod: initialized for p.   errors  SC_ERR_RANDOM.   time  CT(half).
+/* crt_half: one half of the work up to the power: what is left to do is
+ * m = x^e m mod p.  All in Montgomery form, except e.
+ * shape  m, x, e: n limbs; c: 2 n limbs, any number; p, dp: half bytes, n their
+ * limbs.   gives  mod: initialized for p; m = c w^(e-1), x = c w^e, and dp - 1.
+ * errors  SC_ERR_RANDOM.   time  CT(half).
  * why    c = c0 + R c1, and to(c0) + to(to(c1)) = (c0 + R c1) R mod p. */
-static int crt_half(sc_word *m, sc_modulus *mod, const sc_word *c,
-                    const uint8_t *p, const uint8_t *dp, size_t half,
-                    sc_random_fn random, void *ctx)
+static int crt_half(sc_word *m, sc_word *x, sc_word *e, sc_modulus *mod,
+                    const sc_word *c, const uint8_t *p, const uint8_t *dp,
+                    size_t half, sc_random_fn random, void *ctx)
 {
-    sc_word w[SC_PRIME_LIMBS_MAX], x[SC_PRIME_LIMBS_MAX];
-    sc_word c_p[SC_PRIME_LIMBS_MAX], e[SC_PRIME_LIMBS_MAX];
+    sc_word w[SC_PRIME_LIMBS_MAX], c_p[SC_PRIME_LIMBS_MAX];
     size_t n = SC_LIMBS(half);
     if (random(ctx, (uint8_t *)w, n * sizeof *w) != SC_OK)
         return SC_ERR_RANDOM;
@@ -602,13 +620,9 @@ static int crt_half(sc_word *m, sc_modulus *mod, const sc_word *c,
     sc_mont_mul(m, m, c_p, mod);                /* c w^(e-1) */
     sc_bn_decode(e, n, dp, half);
     e[0] &= ~(sc_word)1;
-    sc_mont_pow(x, x, e, mod);
-    sc_mont_mul(m, m, x, mod);
 
     sc_wipe(w, sizeof w);
-    sc_wipe(x, sizeof x);
     sc_wipe(c_p, sizeof c_p);
-    sc_wipe(e, sizeof e);
     return SC_OK;
 }
 
@@ -620,22 +634,28 @@ static int crt_half(sc_word *m, sc_modulus *mod, const sc_word *c,
  * errors SC_ERR_RANDOM.   time  CT(n_len).
  * why    with h = qinv (m_p - m_q) mod p, m_q + q h is m_q mod q, m_p mod p,
  *        and at most q - 1 + q (p - 1) < n (Garner).  qinv may stand as it is in
- *        the last product: see sc_rsa_public. */
+ *        the last product: see sc_pow_65537. */
 int sc_rsa_private(const sc_private_key *key, const uint8_t *c, uint8_t *m,
                    sc_word *ok, sc_random_fn random, void *ctx)
 {
     sc_modulus mod_p, mod_q;
     sc_word m_p[SC_PRIME_LIMBS_MAX], m_q[2 * SC_PRIME_LIMBS_MAX];
+    sc_word x_p[SC_PRIME_LIMBS_MAX], x_q[SC_PRIME_LIMBS_MAX];
+    sc_word e_p[SC_PRIME_LIMBS_MAX], e_q[SC_PRIME_LIMBS_MAX];
     sc_word h[SC_PRIME_LIMBS_MAX], x[2 * SC_PRIME_LIMBS_MAX];
     uint8_t again[SC_MODULUS_MAX], result[SC_MODULUS_MAX];
     size_t k = key->pub.n_len, half = (k + 1) / 2, n = SC_LIMBS(half), i;
     int e;
     *ok = 0;
     sc_bn_decode(x, 2 * n, c, k);
-    e = crt_half(m_p, &mod_p, x, key->p, key->dp, half, random, ctx);
+    e = crt_half(m_p, x_p, e_p, &mod_p, x, key->p, key->dp, half, random, ctx);
     if (e == SC_OK)
-        e = crt_half(m_q, &mod_q, x, key->q, key->dq, half, random, ctx);
+        e = crt_half(m_q, x_q, e_q, &mod_q, x, key->q, key->dq, half, random,
+                     ctx);
     if (e == SC_OK) {
+        sc_mont_pow_pair(x_p, x_p, e_p, &mod_p, x_q, x_q, e_q, &mod_q);
+        sc_mont_mul(m_p, m_p, x_p, &mod_p);
+        sc_mont_mul(m_q, m_q, x_q, &mod_q);
         sc_mont_from(m_q, m_q, &mod_q);
         sc_mont_to(h, m_q, &mod_p);
         sc_bn_sub_mod(m_p, m_p, h, mod_p.m, n);
@@ -657,6 +677,10 @@ int sc_rsa_private(const sc_private_key *key, const uint8_t *c, uint8_t *m,
     sc_wipe(&mod_q, sizeof mod_q);
     sc_wipe(m_p, sizeof m_p);
     sc_wipe(m_q, sizeof m_q);
+    sc_wipe(x_p, sizeof x_p);
+    sc_wipe(x_q, sizeof x_q);
+    sc_wipe(e_p, sizeof e_p);
+    sc_wipe(e_q, sizeof e_q);
     sc_wipe(h, sizeof h);
     sc_wipe(x, sizeof x);
     sc_wipe(again, sizeof again);

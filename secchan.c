@@ -3,7 +3,8 @@
  * Needs:   rsa_mini.c, bignum.c; an operating system only in section 2, which
  *          SC_NO_OS removes.
  * Map:     1 the wire   2 the door to the operating system   3 HMAC, HKDF
- *          4 ChaCha20   5 Poly1305   6 AEAD   7 which frame may come now
+ *          4 ChaCha20   5 Poly1305   6 AEAD, 6b by AVX2
+ *          7 which frame may come now
  *          8 key schedule   9 handshake, a function per message   10 records
  *          11 the layer without I/O   12 the server's long-lived half
  *          13 the blocking layer   14 known_hosts, authorized_keys, key files
@@ -580,13 +581,13 @@ void sc_hkdf_expand(const uint8_t prk[32], const char *info, size_t info_len,
  * the number of the block.  The cipher is nothing but XOR with it, which is safe
  * exactly as long as no two messages share a keystream: hence section 10. */
 
-static uint32_t get_le32(const uint8_t *p)
+SC_INLINE uint32_t get_le32(const uint8_t *p)
 {
     return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16
          | (uint32_t)p[1] << 8 | p[0];
 }
 
-static void put_le32(uint8_t *p, uint32_t x)
+SC_INLINE void put_le32(uint8_t *p, uint32_t x)
 {
     p[0] = (uint8_t)x;
     p[1] = (uint8_t)(x >> 8);
@@ -594,50 +595,27 @@ static void put_le32(uint8_t *p, uint32_t x)
     p[3] = (uint8_t)(x >> 24);
 }
 
-static uint32_t rotate_left(uint32_t x, int n)  /* 1 <= n <= 31 */
-{
-    return x << n | x >> (32 - n);
-}
+/* The rounds are macros: section 6 has them work on vectors, too.  rotate(x, n)
+ * is x rotated left by n bits. */
+#define ROTATE_LEFT(x, n) ((x) << (n) | (x) >> (32 - (n)))
+#define QUARTER_ROUND(rotate, a, b, c, d)                                   \
+    (a += b, d ^= a, d = rotate(d, 16), c += d, b ^= c, b = rotate(b, 12),  \
+     a += b, d ^= a, d = rotate(d, 8),  c += d, b ^= c, b = rotate(b, 7))
+#define COLUMN_ROUND(rotate, x)                                             \
+    (QUARTER_ROUND(rotate, x[0], x[4], x[8], x[12]),                        \
+     QUARTER_ROUND(rotate, x[1], x[5], x[9], x[13]),                        \
+     QUARTER_ROUND(rotate, x[2], x[6], x[10], x[14]),                       \
+     QUARTER_ROUND(rotate, x[3], x[7], x[11], x[15]))
+#define DIAGONAL_ROUND(rotate, x)                                           \
+    (QUARTER_ROUND(rotate, x[0], x[5], x[10], x[15]),                       \
+     QUARTER_ROUND(rotate, x[1], x[6], x[11], x[12]),                       \
+     QUARTER_ROUND(rotate, x[2], x[7], x[8], x[13]),                        \
+     QUARTER_ROUND(rotate, x[3], x[4], x[9], x[14]))
 
-static void quarter_round(uint32_t x[16], int a, int b, int c, int d)
+static void chacha20_start(uint32_t state[16], const uint8_t key[32],
+                           const uint8_t nonce[12], uint32_t counter)
 {
-    x[a] += x[b]; x[d] = rotate_left(x[d] ^ x[a], 16);
-    x[c] += x[d]; x[b] = rotate_left(x[b] ^ x[c], 12);
-    x[a] += x[b]; x[d] = rotate_left(x[d] ^ x[a], 8);
-    x[c] += x[d]; x[b] = rotate_left(x[b] ^ x[c], 7);
-}
-
-static void chacha20_block(uint8_t out[64], const uint32_t state[16])
-{
-    uint32_t x[16];
     int i;
-    memcpy(x, state, sizeof x);
-    for (i = 0; i < 10; i++) {
-        quarter_round(x, 0, 4, 8, 12);          /* columns */
-        quarter_round(x, 1, 5, 9, 13);
-        quarter_round(x, 2, 6, 10, 14);
-        quarter_round(x, 3, 7, 11, 15);
-        quarter_round(x, 0, 5, 10, 15);         /* diagonals */
-        quarter_round(x, 1, 6, 11, 12);
-        quarter_round(x, 2, 7, 8, 13);
-        quarter_round(x, 3, 4, 9, 14);
-    }
-    for (i = 0; i < 16; i++)
-        put_le32(out + 4 * i, x[i] + state[i]);
-    sc_wipe(x, sizeof x);
-}
-
-/* sc_chacha20_xor: out = in XOR keystream from block number counter on.
- * alias  out may be in, else no overlap.   time  CT(len).
- * bound  the counter must not wrap: len <= 64 (2^32 - counter); records use 257
- *        blocks at most. */
-void sc_chacha20_xor(uint8_t *out, const uint8_t *in, size_t len,
-                     const uint8_t key[32], const uint8_t nonce[12],
-                     uint32_t counter)
-{
-    uint32_t state[16];
-    uint8_t keystream[64];
-    size_t i, n;
     state[0] = 0x61707865;                      /* "expand 32-byte k" */
     state[1] = 0x3320646e;
     state[2] = 0x79622d32;
@@ -647,15 +625,45 @@ void sc_chacha20_xor(uint8_t *out, const uint8_t *in, size_t len,
     state[12] = counter;
     for (i = 0; i < 3; i++)
         state[13 + i] = get_le32(nonce + 4 * i);
-    while (len > 0) {
+}
+
+/* chacha20_block: the next block of the keystream.  Only with its loops over
+ * x[16] unrolled can a compiler keep x in registers. */
+static void chacha20_block(uint8_t out[64], uint32_t state[16])
+{
+    uint32_t x[16];
+    int i;
+    SC_UNROLL(16)
+    for (i = 0; i < 16; i++)
+        x[i] = state[i];
+    for (i = 0; i < 10; i++) {
+        COLUMN_ROUND(ROTATE_LEFT, x);
+        DIAGONAL_ROUND(ROTATE_LEFT, x);
+    }
+    SC_UNROLL(16)
+    for (i = 0; i < 16; i++)
+        put_le32(out + 4 * i, x[i] + state[i]);
+    state[12]++;
+}
+
+/* sc_chacha20_xor: out = in XOR keystream from block number counter on.
+ * alias  out may be in, else no overlap.   time  CT(len).
+ * bound  the counter must not wrap: len <= 64 (2^32 - counter); records use 257
+ *        blocks at most.
+ * The AEAD goes its own, faster way in section 6. */
+void sc_chacha20_xor(uint8_t *out, const uint8_t *in, size_t len,
+                     const uint8_t key[32], const uint8_t nonce[12],
+                     uint32_t counter)
+{
+    uint32_t state[16];
+    uint8_t keystream[64];
+    size_t i, n;
+    chacha20_start(state, key, nonce, counter);
+    for (; len > 0; out += n, in += n, len -= n) {
         chacha20_block(keystream, state);
         n = len < 64 ? len : 64;
         for (i = 0; i < n; i++)
             out[i] = in[i] ^ keystream[i];
-        state[12]++;
-        out += n;
-        in += n;
-        len -= n;
     }
     sc_wipe(state, sizeof state);
     sc_wipe(keystream, sizeof keystream);
@@ -668,8 +676,94 @@ void sc_chacha20_xor(uint8_t *out, const uint8_t *in, size_t len,
  *
  *     tag = (c1 r^q + c2 r^(q-1) + ... + cq r mod 2^130 - 5) + s mod 2^128
  *
- * Numbers are five limbs of 26 bits, so that products fit 64 bits everywhere.
- * What overflows 2^130 comes back times 5. */
+ * What overflows 2^130 comes back times 5.  There are two ways to hold numbers
+ * of 130 bits: limbs of 64, 64 and 2 bits where a product of 128 bits can be
+ * had, five limbs of 26 bits elsewhere.  They share all but three functions. */
+
+SC_INLINE void put_le64(uint8_t *p, uint64_t x)
+{
+    put_le32(p, (uint32_t)x);
+    put_le32(p + 4, (uint32_t)(x >> 32));
+}
+
+#if SC_WORD_BITS == 64
+
+SC_INLINE uint64_t get_le64(const uint8_t *p)
+{
+    return (uint64_t)get_le32(p + 4) << 32 | get_le32(p);
+}
+
+typedef struct {
+    uint64_t r0, r1, r1_5;              /* r1_5 = r1 / 4 * 5 */
+    uint64_t h0, h1, h2;
+    uint64_t s0, s1;
+} poly1305;
+
+/* poly1305_start: r loses 22 bits (2.5: "clamped"): r0, r1 < 2^60, 4 | r1. */
+static void poly1305_start(poly1305 *p, const uint8_t key[32])
+{
+    memset(p, 0, sizeof *p);
+    p->r0 = get_le64(key) & 0x0ffffffc0fffffff;
+    p->r1 = get_le64(key + 8) & 0x0ffffffc0ffffffc;
+    p->r1_5 = p->r1 + (p->r1 >> 2);
+    p->s0 = get_le64(key + 16);
+    p->s1 = get_le64(key + 24);
+}
+
+/* poly1305_block: h = (h + block + top 2^128) r mod 2^130 - 5, up to carries.
+ * With w = 2^64 the product is
+ *
+ *     h0 r0 + (h0 r1 + h1 r0) w + (h1 r1 + h2 r0) w^2 + h2 r1 w^3
+ *
+ * and since 4 divides r1, r1 w^2 = r1/4 2^130 = r1_5.  Three columns are left.
+ * A sum has carried exactly if it is less than what was added.
+ * bound  before: h2 <= 4, hence at most 4 + 1 + 1 with top and the carry.
+ *        d0, d1 < 2^124 + 1.25 2^124 < 2^126: their upper halves < 2^62;
+ *        c = h2 r1_5 + the upper half of d0 < 7.5 2^60 + 2^62 < 2^64;
+ *        h2 r0 + the upper half of d1 + 1 <= 6 2^60 + 2^62 < 2^63.4, of which
+ *        5/4, what comes back, is below 2^63.7.
+ *        after: h2 <= 3 and a carry. */
+SC_INLINE void poly1305_block(poly1305 *p, const uint8_t block[16],
+                              uint32_t top)
+{
+    uint64_t m0 = get_le64(block), m1 = get_le64(block + 8), c;
+    uint64_t h0 = p->h0 + m0, h1 = p->h1 + m1, h2 = p->h2 + top + (h1 < m1);
+    sc_dword d0, d1;
+    c = h0 < m0;
+    h1 += c;
+    h2 += h1 < c;
+    d0 = (sc_dword)h0 * p->r0 + (sc_dword)h1 * p->r1_5;
+    d1 = (sc_dword)h0 * p->r1 + (sc_dword)h1 * p->r0;
+    c = h2 * p->r1_5 + (uint64_t)(d0 >> 64);
+    h1 = (uint64_t)d1 + c;
+    h2 = h2 * p->r0 + (uint64_t)(d1 >> 64) + (h1 < c);
+    c = (h2 >> 2) + (h2 & ~(uint64_t)3);
+    h0 = (uint64_t)d0 + c;
+    c = h0 < c;
+    h1 += c;
+    h2 = (h2 & 3) + (h1 < c);
+    p->h0 = h0;
+    p->h1 = h1;
+    p->h2 = h2;
+}
+
+/* poly1305_end: tag = (h mod 2^130 - 5) + s mod 2^128; wipes p.
+ * bound  h2 <= 4, so h < 2 (2^130 - 5): it is to be reduced, once, exactly if
+ *        h + 5 reaches 2^130, and h + 5 is then the remainder mod 2^128. */
+static void poly1305_end(poly1305 *p, uint8_t tag[16])
+{
+    uint64_t g0 = p->h0 + 5, g1 = p->h1 + (g0 < 5);
+    uint64_t g2 = p->h2 + (g1 < p->h1);
+    sc_word mask = sc_mask_bit(g2 >> 2);
+    g0 = sc_select(mask, g0, p->h0) + p->s0;
+    g1 = sc_select(mask, g1, p->h1) + p->s1 + (g0 < p->s0);
+    put_le64(tag, g0);
+    put_le64(tag + 8, g1);
+    sc_wipe(p, sizeof *p);
+}
+
+#else /* five limbs of 26 bits */
+
 typedef struct {
     uint32_t r[5], h[5];
     uint8_t s[16];
@@ -677,7 +771,7 @@ typedef struct {
 
 #define LIMB_26 0x3ffffff
 
-/* poly1305_start: r loses 22 bits (2.5: "clamped"): limbs r[0..4] < 2^26. */
+/* poly1305_start: as above; limbs r[0..4] < 2^26. */
 static void poly1305_start(poly1305 *p, const uint8_t key[32])
 {
     memset(p, 0, sizeof *p);
@@ -689,7 +783,7 @@ static void poly1305_start(poly1305 *p, const uint8_t key[32])
     memcpy(p->s, key + 16, 16);
 }
 
-/* poly1305_block: h = (h + block + top 2^128) r mod 2^130 - 5, up to carries.
+/* poly1305_block: as above.
  * bound  before: h[i] < 2^26 + 2^4, hence below 2^27 + 2^4 with the block added.
  *        5 r[j] < 2^28.4, so a column is below 5 2^27.1 2^28.4 < 2^58, and with
  *        a carry below 2^59.  The carry out of the top is below 2^33; times 5,
@@ -724,21 +818,7 @@ static void poly1305_block(poly1305 *p, const uint8_t block[16], uint32_t top)
     h[1] += (uint32_t)(d[0] >> 26);
 }
 
-/* poly1305_padded: data, filled up to whole blocks with zeros: what the AEAD
- * feeds it (2.8). */
-static void poly1305_padded(poly1305 *p, const uint8_t *data, size_t len)
-{
-    uint8_t last[16];
-    for (; len >= 16; data += 16, len -= 16)
-        poly1305_block(p, data, 1);
-    if (len > 0) {
-        memset(last, 0, sizeof last);
-        memcpy(last, data, len);
-        poly1305_block(p, last, 1);
-    }
-}
-
-/* poly1305_end: tag = (h mod 2^130 - 5) + s mod 2^128; wipes p.
+/* poly1305_end: as above.
  * bound  only h[1] may be over 2^26, by less than 2^10.  If its carry runs out
  *        at the top, it has left zeros in h[2..4] and less than 2^10 in h[1], so
  *        the 5 that comes back goes no further than that.  Then h < 2^130, and
@@ -775,6 +855,30 @@ static void poly1305_end(poly1305 *p, uint8_t tag[16])
     sc_wipe(p, sizeof *p);
 }
 
+#endif
+
+/* poly1305_whole: n blocks of data.  The copy can live in registers. */
+static void poly1305_whole(poly1305 *p, const uint8_t *data, size_t n)
+{
+    poly1305 mac = *p;
+    for (; n > 0; n--, data += 16)
+        poly1305_block(&mac, data, 1);
+    *p = mac;
+}
+
+/* poly1305_padded: data, filled up to whole blocks with zeros: what the AEAD
+ * feeds it (2.8). */
+static void poly1305_padded(poly1305 *p, const uint8_t *data, size_t len)
+{
+    uint8_t last[16];
+    poly1305_whole(p, data, len / 16);
+    if (len % 16 > 0) {
+        memset(last, 0, sizeof last);
+        memcpy(last, data + len / 16 * 16, len % 16);
+        poly1305_whole(p, last, 1);
+    }
+}
+
 /* sc_poly1305: one message, any length; here a last piece that is no whole block
  * gets the 1 right behind it (2.5).  time  CT(msg_len). */
 void sc_poly1305(uint8_t tag[16], const uint8_t key[32], const uint8_t *msg,
@@ -783,12 +887,11 @@ void sc_poly1305(uint8_t tag[16], const uint8_t key[32], const uint8_t *msg,
     poly1305 p;
     uint8_t last[16];
     poly1305_start(&p, key);
-    for (; msg_len >= 16; msg += 16, msg_len -= 16)
-        poly1305_block(&p, msg, 1);
-    if (msg_len > 0) {
+    poly1305_whole(&p, msg, msg_len / 16);
+    if (msg_len % 16 > 0) {
         memset(last, 0, sizeof last);
-        memcpy(last, msg, msg_len);
-        last[msg_len] = 1;
+        memcpy(last, msg + msg_len / 16 * 16, msg_len % 16);
+        last[msg_len % 16] = 1;
         poly1305_block(&p, last, 0);
     }
     poly1305_end(&p, tag);
@@ -796,26 +899,166 @@ void sc_poly1305(uint8_t tag[16], const uint8_t key[32], const uint8_t *msg,
 
 /* ---- 6. AEAD_CHACHA20_POLY1305 (RFC 8439 2.8) ---------------------------- */
 
-/* aead_tag: over ad | zeros | ciphertext | zeros | both lengths, under a key
- * that is block 0 of the keystream. */
-static void aead_tag(uint8_t tag[SC_TAG_LEN], const uint8_t key[32],
-                     const uint8_t nonce[12], const uint8_t *ad, size_t ad_len,
-                     const uint8_t *ciphertext, size_t len)
+/* The ciphertext is plaintext XOR keystream from block 1 on; the tag is
+ * Poly1305 of ad | zeros | ciphertext | zeros | both lengths, under a key that
+ * is the first half of block 0.
+ *
+ * Both are done in one pass, in batches of some blocks.  A batch function makes
+ * out = in XOR the next blocks of the keystream, and the MAC takes in n blocks
+ * of data, ciphertext already: the rounds keep adders and shifters busy and
+ * Poly1305 the multiplier, and a processor that looks ahead does both at once.
+ * alias  out may be in, and data may be either: data is read before out is
+ *        written.   time  CT(n). */
+typedef void (*batch_fn)(uint8_t *out, const uint8_t *in, uint32_t state[16],
+                         poly1305 *mac, const uint8_t *data, size_t n);
+/* chacha20_by_1: a batch of one block, the plain way. */
+static void chacha20_by_1(uint8_t *out, const uint8_t *in, uint32_t state[16],
+                          poly1305 *mac, const uint8_t *data, size_t n)
 {
-    poly1305 p;
-    uint8_t one_time_key[32], lengths[16];
-    memset(one_time_key, 0, sizeof one_time_key);
-    sc_chacha20_xor(one_time_key, one_time_key, 32, key, nonce, 0);
-    poly1305_start(&p, one_time_key);
-    poly1305_padded(&p, ad, ad_len);
-    poly1305_padded(&p, ciphertext, len);
-    put_le32(lengths, (uint32_t)ad_len);
-    put_le32(lengths + 4, (uint32_t)((uint64_t)ad_len >> 32));
-    put_le32(lengths + 8, (uint32_t)len);
-    put_le32(lengths + 12, (uint32_t)((uint64_t)len >> 32));
-    poly1305_padded(&p, lengths, sizeof lengths);
-    poly1305_end(&p, tag);
-    sc_wipe(one_time_key, sizeof one_time_key);
+    uint8_t keystream[64];
+    int i;
+    poly1305_whole(mac, data, n);
+    chacha20_block(keystream, state);
+    for (i = 0; i < 64; i++)
+        out[i] = in[i] ^ keystream[i];
+    sc_wipe(keystream, sizeof keystream);
+}
+
+/* Blocks do not depend on each other, so several can be made side by side.
+ * With GCC's vectors, x[i] is word i of four blocks, and +, ^, << and >> work
+ * on all four: the rounds of section 4 need no change.  After each of the
+ * twenty the MAC is due n / 20 blocks more. */
+#if defined(__GNUC__) && (defined(__SSE2__) || defined(__ARM_NEON)) \
+    && SC_WORD_BITS == 64
+typedef uint32_t lanes_4 __attribute__((vector_size(16)));
+
+SC_INLINE void poly1305_due(poly1305 *mac, const uint8_t **data, size_t n,
+                            size_t *due)
+{
+    SC_UNROLL(1)
+    for (*due += n; *due >= 20; *due -= 20, *data += 16)
+        poly1305_block(mac, *data, 1);
+}
+
+/* chacha20_by_4: four blocks.   needs  n <= 16 for an even pace. */
+static void chacha20_by_4(uint8_t *out, const uint8_t *in, uint32_t state[16],
+                          poly1305 *mac, const uint8_t *data, size_t n)
+{
+    const lanes_4 zero = { 0, 0, 0, 0 }, number = { 0, 1, 2, 3 };
+    lanes_4 x[16];
+    uint32_t word[16][4];
+    poly1305 m = *mac;
+    size_t due = 0;
+    int i, lane;
+    SC_UNROLL(16)
+    for (i = 0; i < 16; i++)
+        x[i] = zero + state[i];
+    x[12] += number;
+    for (i = 0; i < 10; i++) {
+        COLUMN_ROUND(ROTATE_LEFT, x);
+        poly1305_due(&m, &data, n, &due);
+        DIAGONAL_ROUND(ROTATE_LEFT, x);
+        poly1305_due(&m, &data, n, &due);
+    }
+    *mac = m;
+    x[12] += number;
+    SC_UNROLL(16)
+    for (i = 0; i < 16; i++) {
+        x[i] += state[i];
+        memcpy(word[i], &x[i], sizeof word[i]);
+    }
+    state[12] += 4;
+    for (lane = 0; lane < 4; lane++)
+        for (i = 0; i < 16; i++, in += 4, out += 4)
+            put_le32(out, get_le32(in) ^ word[i][lane]);
+    sc_wipe(word, sizeof word);
+}
+
+#define PORTABLE_BATCH chacha20_by_4
+#define PORTABLE_LEN 256
+#else
+#define PORTABLE_BATCH chacha20_by_1
+#define PORTABLE_LEN 64
+#endif
+
+#ifdef SC_AVX2
+#define BATCH_MAX 512
+#else
+#define BATCH_MAX PORTABLE_LEN
+#endif
+static batch_fn best_batch(size_t *batch_len);      /* section 6b */
+
+/* wipe_below: a batch function keeps keystream in registers and in stack slots
+ * that the compiler picks and C has no name for.  Called from where it was
+ * called, this zeroes the stack where its frame was.  Registers, and what the
+ * system has saved of them elsewhere, C cannot reach. */
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
+static void wipe_below(void)
+{
+    uint8_t frame[BATCH_MAX + 512];
+    sc_wipe(frame, sizeof frame);
+}
+
+/* sc_aead: out = in XOR keystream, len bytes, and the tag of the ciphertext,
+ * which is out, or with SC_AEAD_OPEN in.
+ * alias  out may be in; tag may be out + len.   time  CT(lengths).
+ * The first batch holds the MAC's key and, behind it, keystream for n bytes.
+ * While a later one is enciphered, the MAC takes in the ciphertext of the batch
+ * before; while one is deciphered, its own, so that opening more than a batch
+ * needs nothing but the key at first.  Less than a batch goes through buf. */
+void sc_aead(uint8_t *out, uint8_t tag[16], const uint8_t *in, size_t len,
+             const uint8_t key[32], const uint8_t nonce[12], const uint8_t *ad,
+             size_t ad_len, int how)
+{
+    size_t batch_len = PORTABLE_LEN, left, n, before;
+    batch_fn batch = PORTABLE_BATCH;
+    int is_open = how & SC_AEAD_OPEN, is_whole;
+    uint32_t state[16];                 /* secret, as are: */
+    uint8_t buf[BATCH_MAX];
+    poly1305 mac;
+    if (!(how & SC_AEAD_PORTABLE))
+        batch = best_batch(&batch_len);
+    memset(buf, 0, sizeof buf);
+    memset(&mac, 0, sizeof mac);
+    chacha20_start(state, key, nonce, 0);
+    n = len < batch_len - 64 ? len : batch_len - 64;
+    if (is_open && n < len)
+        n = 0;
+    if (n > 0)
+        memcpy(buf + 64, in, n);
+    (n > 0 ? batch : chacha20_by_1)(buf, buf, state, &mac, NULL, 0);
+    poly1305_start(&mac, buf);
+    poly1305_padded(&mac, ad, ad_len);
+    if (is_open)
+        poly1305_padded(&mac, in, n);
+    if (n > 0)
+        memcpy(out, buf + 64, n);
+    for (left = len - n; left > 0; left -= n) {
+        in += n;
+        out += n;
+        before = n;
+        n = left < batch_len ? left : batch_len;
+        is_whole = n == batch_len;
+        if (!is_whole)
+            memcpy(buf, in, n);
+        batch(is_whole ? out : buf, is_whole ? in : buf, state, &mac,
+              is_open ? in : out - before, (is_open ? n : before) / 16);
+        if (is_open)
+            poly1305_padded(&mac, in + n / 16 * 16, n % 16);
+        if (!is_whole)
+            memcpy(out, buf, n);
+    }
+    if (!is_open)
+        poly1305_padded(&mac, out, n);
+    put_le64(buf, ad_len);
+    put_le64(buf + 8, len);
+    poly1305_whole(&mac, buf, 1);
+    poly1305_end(&mac, tag);
+    sc_wipe(state, sizeof state);
+    sc_wipe(buf, sizeof buf);
+    wipe_below();
 }
 
 /* sc_aead_seal: out = ciphertext | tag, len + 16 bytes.
@@ -824,8 +1067,8 @@ void sc_aead_seal(uint8_t *out, const uint8_t key[32], const uint8_t nonce[12],
                   const uint8_t *ad, size_t ad_len, const uint8_t *plaintext,
                   size_t len)
 {
-    sc_chacha20_xor(out, plaintext, len, key, nonce, 1);
-    aead_tag(out + len, key, nonce, ad, ad_len, out, len);
+    sc_aead(out, out + len, plaintext, len, key, nonce, ad, ad_len,
+            SC_AEAD_SEAL);
     SC_PUBLIC(out, len + SC_TAG_LEN);
 }
 
@@ -840,11 +1083,121 @@ sc_word sc_aead_open(uint8_t *out, const uint8_t key[32],
     uint8_t tag[SC_TAG_LEN];
     size_t len = box_len - SC_TAG_LEN;
     sc_word ok;
-    aead_tag(tag, key, nonce, ad, ad_len, box, len);
+    sc_aead(out, tag, box, len, key, nonce, ad, ad_len, SC_AEAD_OPEN);
     ok = sc_bytes_equal(tag, box + len, SC_TAG_LEN);
-    sc_chacha20_xor(out, box, len, key, nonce, 1);
     sc_wipe(tag, sizeof tag);
     return ok;
+}
+
+/* ---- 6b. a wider batch, with AVX2 ---------------------------------------- */
+
+#ifdef SC_AVX2
+
+/* chacha20_by_8 is chacha20_by_4 for vectors of eight numbers, compiled for a
+ * processor with AVX2 whatever the rest is compiled for.  Two things are worth
+ * writing out:
+ *
+ * To rotate by 16 or 8 bits is to move bytes: one instruction instead of three.
+ * clang sees that by itself.
+ *
+ * In the end, x[i] has word i of each block, but memory wants the words of one
+ * block side by side.  A vector is two halves of four numbers, here for blocks
+ * 0 to 3 and 4 to 7, and it is cheap to shuffle both in the same way.  The
+ * halves of four vectors a b c d become
+ *
+ *     a0 a1 a2 a3        a0 b0 a1 b1        a0 b0 c0 d0    of block 0 or 4
+ *     b0 b1 b2 b3   ->   c0 d0 c1 d1   ->   a1 b1 c1 d1    of block 1 or 5
+ *     c0 c1 c2 c3        a2 b2 a3 b3        a2 b2 c2 d2    of block 2 or 6
+ *     d0 d1 d2 d3        c2 d2 c3 d3        a3 b3 c3 d3    of block 3 or 7  */
+typedef uint32_t lanes_8 __attribute__((vector_size(32)));
+typedef uint8_t bytes_32 __attribute__((vector_size(32)));
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, i, j, k, l)                                           \
+    __builtin_shufflevector(x, y, i, j, k, l, i + 4, j + 4, k + 4, l + 4)
+#define ROTATE_BYTES ROTATE_LEFT
+#else
+#define SHUFFLE(x, y, i, j, k, l)                                           \
+    __builtin_shuffle(x, y, __extension__(lanes_8)                          \
+                      { i, j, k, l, i + 4, j + 4, k + 4, l + 4 })
+static const bytes_32 rotate_16 = {
+    2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13,
+    18, 19, 16, 17, 22, 23, 20, 21, 26, 27, 24, 25, 30, 31, 28, 29
+};
+static const bytes_32 rotate_8 = {
+    3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14,
+    19, 16, 17, 18, 23, 20, 21, 22, 27, 24, 25, 26, 31, 28, 29, 30
+};
+#define ROTATE_BYTES(x, n)                                                  \
+    ((n) == 16 ? (lanes_8)__builtin_shuffle((bytes_32)(x), rotate_16)       \
+     : (n) == 8 ? (lanes_8)__builtin_shuffle((bytes_32)(x), rotate_8)       \
+     : ROTATE_LEFT(x, n))
+#endif
+
+/* chacha20_by_8: eight blocks.   needs  n <= 32 for an even pace. */
+__attribute__((target("avx2")))
+static void chacha20_by_8(uint8_t *out, const uint8_t *in, uint32_t state[16],
+                          poly1305 *mac, const uint8_t *data, size_t n)
+{
+    const lanes_8 zero = { 0, 0, 0, 0, 0, 0, 0, 0 };
+    const lanes_8 number = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    lanes_8 x[16], t[4], y[4];
+    poly1305 m = *mac;
+    size_t due = 0;
+    int i, j;
+    SC_UNROLL(16)
+    for (i = 0; i < 16; i++)
+        x[i] = zero + state[i];
+    x[12] += number;
+    for (i = 0; i < 10; i++) {
+        COLUMN_ROUND(ROTATE_BYTES, x);
+        poly1305_due(&m, &data, n, &due);
+        DIAGONAL_ROUND(ROTATE_BYTES, x);
+        poly1305_due(&m, &data, n, &due);
+    }
+    *mac = m;
+    x[12] += number;
+    SC_UNROLL(16)
+    for (i = 0; i < 16; i++)
+        x[i] += state[i];
+    state[12] += 8;
+    SC_UNROLL(16)
+    for (i = 0; i < 16; i += 4) {
+        t[0] = SHUFFLE(x[i], x[i + 1], 0, 8, 1, 9);
+        t[1] = SHUFFLE(x[i + 2], x[i + 3], 0, 8, 1, 9);
+        t[2] = SHUFFLE(x[i], x[i + 1], 2, 10, 3, 11);
+        t[3] = SHUFFLE(x[i + 2], x[i + 3], 2, 10, 3, 11);
+        y[0] = SHUFFLE(t[0], t[1], 0, 1, 8, 9);
+        y[1] = SHUFFLE(t[0], t[1], 2, 3, 10, 11);
+        y[2] = SHUFFLE(t[2], t[3], 0, 1, 8, 9);
+        y[3] = SHUFFLE(t[2], t[3], 2, 3, 10, 11);
+        SC_UNROLL(16)
+        for (j = 0; j < 4; j++) {       /* blocks j and j + 4 */
+            lanes_4 half[2], z;
+            memcpy(half, &y[j], sizeof half);
+            memcpy(&z, in + 64 * j + 4 * i, sizeof z);
+            z ^= half[0];
+            memcpy(out + 64 * j + 4 * i, &z, sizeof z);
+            memcpy(&z, in + 64 * (j + 4) + 4 * i, sizeof z);
+            z ^= half[1];
+            memcpy(out + 64 * (j + 4) + 4 * i, &z, sizeof z);
+        }
+    }
+}
+
+#endif
+
+/* best_batch: the widest that this processor can do, and its bytes. */
+static batch_fn best_batch(size_t *batch_len)
+{
+#ifdef SC_AVX2
+    if (__builtin_cpu_supports("avx2")) {
+        *batch_len = 512;
+        return chacha20_by_8;
+    }
+#endif
+    *batch_len = PORTABLE_LEN;
+    return PORTABLE_BATCH;
 }
 
 /* ---- 7. which frame may come now ----------------------------------------- */
@@ -1653,12 +2006,12 @@ const uint8_t *sc_session_id(const sc_channel *ch)
 
 #define HOUR_MS 3600000u
 
-int sc_server_init_with(sc_server *s, const sc_server_options *o,
-                        const sc_private_key *short_key, uint64_t now_ms)
+/* server_start: everything but the first short-lived key itself. */
+static int server_start(sc_server *s, const sc_server_options *o,
+                        uint64_t now_ms)
 {
     memset(s, 0, sizeof *s);
-    if (o->host_key == NULL || short_key->pub.n_len != KE_LEN
-        || sc_public_check(&o->host_key->pub) != SC_OK)
+    if (o->host_key == NULL || sc_public_check(&o->host_key->pub) != SC_OK)
         return SC_ERR_ARGUMENT;
     s->options = *o;
     if (s->options.short_key_ms == 0)
@@ -1666,22 +2019,31 @@ int sc_server_init_with(sc_server *s, const sc_server_options *o,
     if (s->options.short_key_uses == 0)
         s->options.short_key_uses = 65536;
     s->random = sc_os_random;
-    s->short_key[0].key = *short_key;
     s->short_key[0].born_ms = now_ms;
     s->short_key[0].is_alive = 1;
     s->short_key[0].number = s->keys_made = 1;
     return SC_OK;
 }
 
+int sc_server_init_with(sc_server *s, const sc_server_options *o,
+                        const sc_private_key *short_key, uint64_t now_ms)
+{
+    int e = short_key->pub.n_len == KE_LEN ? server_start(s, o, now_ms)
+                                           : SC_ERR_ARGUMENT;
+    if (e != SC_OK)
+        sc_wipe(s, sizeof *s);
+    else
+        s->short_key[0].key = *short_key;
+    return e;
+}
+
 int sc_server_init(sc_server *s, const sc_server_options *o, uint64_t now_ms)
 {
-    sc_private_key first;
-    int e = sc_key_generate(&first, KE_BITS, NULL, NULL);
+    int e = server_start(s, o, now_ms);
     if (e == SC_OK)
-        e = sc_server_init_with(s, o, &first, now_ms);
-    else
-        memset(s, 0, sizeof *s);
-    sc_wipe(&first, sizeof first);
+        e = sc_key_generate(&s->short_key[0].key, KE_BITS, NULL, NULL);
+    if (e != SC_OK)
+        sc_wipe(s, sizeof *s);
     return e;
 }
 
@@ -1810,13 +2172,14 @@ static int conn_wrote(sc_conn *c, int e)
 /* conn_take: in[] holds a whole frame. */
 static int conn_take(sc_conn *c)
 {
-    uint8_t reply[SC_REPLY_MAX];
     size_t reply_len;
     sc_event event;
-    int e = sc_input(&c->channel, c->in, c->in_len, &event, reply, &reply_len);
+    /* out[] is free: only handshake frames have replies, and no record is on
+     * its way then */
+    int e = sc_input(&c->channel, c->in, c->in_len, &event, c->out, &reply_len);
     c->in_len = 0;
     if (reply_len > 0) {
-        int written = conn_wrote(c, conn_write(c, reply, reply_len));
+        int written = conn_wrote(c, conn_write(c, c->out, reply_len));
         if (e == SC_OK)
             e = written;
     }
@@ -1989,11 +2352,10 @@ static int conn_handshake(sc_conn *c, int e, const uint8_t *first,
 
 static int conn_client(sc_conn *c, int e, const sc_client_options *options)
 {
-    uint8_t m1[SC_REPLY_MAX];
     size_t m1_len = 0;
     if (e == SC_OK)
-        e = sc_client_init(&c->channel, options, m1, &m1_len);
-    return conn_handshake(c, e, m1, m1_len);
+        e = sc_client_init(&c->channel, options, c->out, &m1_len);
+    return conn_handshake(c, e, c->out, m1_len);
 }
 
 static int conn_server(sc_conn *c, int e, sc_server *server)

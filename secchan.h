@@ -548,6 +548,26 @@ extern "C" {
 #define SC_ASSERT(x) ((void)0)
 #endif
 
+/* SC_INLINE: in any case.  SC_UNROLL(n): n rounds at once of the loop below. */
+#if defined(__GNUC__)
+#define SC_INLINE static inline __attribute__((always_inline))
+#define SC_PRAGMA(text) _Pragma(#text)
+#define SC_UNROLL(n) SC_PRAGMA(GCC unroll n)
+#else
+#define SC_INLINE static inline
+#define SC_UNROLL(n)
+#endif
+
+/* SC_AVX2: fast paths for x86-64 processors with AVX2 are compiled in, and
+ * taken if the processor says that it has it.  Not without an operating system,
+ * which must save the wide registers; nor on Windows, whose stack gcc misaligns
+ * for them. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(SC_NO_SIMD)     \
+    && !defined(SC_NO_OS) && !defined(SC_WORD32) && !defined(__CYGWIN__) \
+    && !defined(_WIN32)
+#define SC_AVX2
+#endif
+
 /* ---- bignum.c ------------------------------------------------------------ */
 
 /* A number is an array of n limbs, least significant first. */
@@ -635,6 +655,11 @@ void sc_mont_one(sc_word *d, const sc_modulus *mod);
 void sc_mont_pow(sc_word *d, const sc_word *x, const sc_word *e,
                  const sc_modulus *mod);
 void sc_mont_pow_65536(sc_word *d, const sc_word *x, const sc_modulus *mod);
+void sc_mont_pow_pair(sc_word *d_p, const sc_word *x_p, const sc_word *e_p,
+                      const sc_modulus *mod_p, sc_word *d_q,
+                      const sc_word *x_q, const sc_word *e_q,
+                      const sc_modulus *mod_q);
+void sc_pow_65537(sc_word *d, const sc_word *x, const sc_word *m, size_t n);
 
 /* ---- rsa_mini.c ---------------------------------------------------------- */
 
@@ -675,6 +700,11 @@ void sc_chacha20_xor(uint8_t *out, const uint8_t *in, size_t len,
                      uint32_t counter);
 void sc_poly1305(uint8_t tag[16], const uint8_t key[32], const uint8_t *msg,
                  size_t msg_len);
+/* sc_aead: what both of the next call; SC_AEAD_PORTABLE is for the tests. */
+enum { SC_AEAD_SEAL = 0, SC_AEAD_OPEN = 1, SC_AEAD_PORTABLE = 2 };
+void sc_aead(uint8_t *out, uint8_t tag[16], const uint8_t *in, size_t len,
+             const uint8_t key[32], const uint8_t nonce[12], const uint8_t *ad,
+             size_t ad_len, int how);
 void sc_aead_seal(uint8_t *out, const uint8_t key[32], const uint8_t nonce[12],
                   const uint8_t *ad, size_t ad_len, const uint8_t *plaintext,
                   size_t len);

@@ -952,6 +952,63 @@ static void test_cipher_aead_wycheproof_vectors(void)
     }
 }
 
+/* RFC 8439 2.8 put together from the plain pieces, against the batches that the
+ * processor runs fastest (SC_AEAD_SEAL, SC_AEAD_OPEN alone) and the portable
+ * ones: at every length over four of the widest batches and at some long ones,
+ * wherever they lie in memory, from one buffer to another and in place; and not
+ * one byte beyond. */
+static void test_cipher_aead_fast_equals_portable(void)
+{
+    static uint8_t text[20000], want[20016], box[20032], mac[20096];
+    uint8_t key[32], nonce[12], ad[64], tag[16], otk[32];
+    size_t i, n, len, ad_len;
+    int how;
+    test_random r;
+    test_random_init(&r, "fast equals portable");
+    (void)test_random_bytes(&r, text, sizeof text);
+    (void)test_random_bytes(&r, ad, sizeof ad);
+    for (i = 0; i < 2201 + 60; i++) {
+        uint8_t *at = box + i % 8;
+        (void)test_random_bytes(&r, key, sizeof key);
+        (void)test_random_bytes(&r, nonce, sizeof nonce);
+        len = i < 2201 ? i : 2201 + key[0] + 64u * key[1];
+        ad_len = i % 65;
+        sc_chacha20_xor(want, text, len, key, nonce, 1);
+        memset(mac, 0, sizeof mac);
+        memcpy(mac, ad, ad_len);
+        n = (ad_len + 15) / 16 * 16;
+        memcpy(mac + n, want, len);
+        n += (len + 15) / 16 * 16;
+        mac[n] = (uint8_t)ad_len;               /* 8 bytes little-endian */
+        mac[n + 8] = (uint8_t)len;
+        mac[n + 9] = (uint8_t)(len >> 8);
+        memset(otk, 0, sizeof otk);
+        sc_chacha20_xor(otk, otk, sizeof otk, key, nonce, 0);
+        sc_poly1305(want + len, otk, mac, n + 16);
+        for (how = 0; how <= SC_AEAD_PORTABLE; how += SC_AEAD_PORTABLE) {
+            memset(at, 0x5c, len + 24);
+            sc_aead(at, at + len, text, len, key, nonce, ad, ad_len,
+                    SC_AEAD_SEAL | how);
+            CHECK(memcmp(at, want, len + 16) == 0);
+            memcpy(at, text, len);
+            sc_aead(at, at + len, at, len, key, nonce, ad, ad_len,
+                    SC_AEAD_SEAL | how);
+            CHECK(memcmp(at, want, len + 16) == 0);
+            sc_aead(at, tag, at, len, key, nonce, ad, ad_len,
+                    SC_AEAD_OPEN | how);
+            CHECK(memcmp(at, text, len) == 0);
+            CHECK(memcmp(tag, want + len, 16) == 0);
+            memset(at, 0x5c, len);
+            sc_aead(at, tag, want, len, key, nonce, ad, ad_len,
+                    SC_AEAD_OPEN | how);
+            CHECK(memcmp(at, text, len) == 0);
+            CHECK(memcmp(tag, want + len, 16) == 0);
+            for (n = len + 16; n < len + 24; n++)
+                CHECK(at[n] == 0x5c);
+        }
+    }
+}
+
 /* ---- 3. big numbers ------------------------------------------------------ */
 
 static slow_bn slow_words(const sc_word *x, size_t n)
@@ -1319,6 +1376,61 @@ static void test_bn_powers_agree_with_square_and_multiply(void)
         sc_mont_pow_65536(d, x, &mod);
         slow_mont_pow(want, x, e, &mod);
         CHECK(memcmp(d, want, len) == 0);
+    }
+}
+
+/* bn_cut: an odd number of exactly `bits` bits of what is in m. */
+static void bn_cut(sc_word *m, size_t n, size_t bits)
+{
+    size_t i = (bits - 1) / SC_WORD_BITS, at = (bits - 1) % SC_WORD_BITS;
+    memset(m + i + 1, 0, (n - i - 1) * sizeof *m);
+    m[i] = (m[i] & (((sc_word)1 << at) - 1)) | (sc_word)1 << at;
+    m[0] |= 1;
+}
+
+/* Where the processor has AVX2: the vectors beside the portable code, for primes
+ * and moduli of every length in use.  Any number below m is a Montgomery form. */
+static void test_bn_fast_powers_equal_the_portable_ones(void)
+{
+    sc_modulus mod[2];
+    sc_word m[2][SC_LIMBS_MAX], x[2][SC_LIMBS_MAX], e[2][SC_LIMBS_MAX];
+    sc_word d[2][SC_LIMBS_MAX], want[SC_LIMBS_MAX];
+    size_t bits, n, k, i;
+    test_random r;
+    test_random_init(&r, "fast powers");
+    for (bits = 1024; bits <= 2048; bits += 4) {
+        n = SC_LIMBS((bits + 7) / 8);
+        for (i = 0; i < 2; i++) {           /* of different kinds: lanes mix */
+            k = bits / 4 + 5 * i;
+            bn_operand(m[i], n, (int)(k % BN_KINDS), &r);
+            bn_cut(m[i], n, bits);
+            bn_below(x[i], m[i], n, (int)(k / 3 % BN_KINDS), &r);
+            bn_operand(e[i], n, (int)(k / 2 % BN_KINDS), &r);
+            sc_modulus_init(&mod[i], m[i], n);
+        }
+        sc_mont_pow_pair(d[0], x[0], e[0], &mod[0], d[1], x[1], e[1], &mod[1]);
+        for (i = 0; i < 2; i++) {
+            sc_mont_pow(want, x[i], e[i], &mod[i]);
+            CHECK(sc_bn_equal(d[i], want, n));
+        }
+        sc_mont_pow_pair(x[0], x[0], e[0], &mod[0], x[1], x[1], e[1], &mod[1]);
+        CHECK(sc_bn_equal(d[0], x[0], n) && sc_bn_equal(d[1], x[1], n));
+    }
+    for (bits = 2048; bits <= 4096; bits += 8) {
+        n = SC_LIMBS(bits / 8);
+        for (k = 0; k < BN_KINDS; k++) {
+            bn_operand(m[0], n, (int)k, &r);
+            bn_cut(m[0], n, bits);
+            sc_modulus_init(&mod[0], m[0], n);
+            bn_operand(x[0], n, (int)((k + bits / 8) % BN_KINDS), &r);
+            sc_mont_to(want, x[0], &mod[0]);
+            sc_mont_pow_65536(want, want, &mod[0]);
+            sc_mont_mul(want, x[0], want, &mod[0]);
+            sc_pow_65537(d[0], x[0], m[0], n);
+            CHECK(sc_bn_equal(d[0], want, n));
+            sc_pow_65537(x[0], x[0], m[0], n);          /* in place */
+            CHECK(sc_bn_equal(d[0], x[0], n));
+        }
     }
 }
 
@@ -3603,6 +3715,7 @@ static const test_case test_cases_a[] = {
     TEST(cipher_aead_is_its_definition_at_every_length),
     TEST(cipher_aead_refuses_every_altered_bit),
     TEST(cipher_aead_wycheproof_vectors),
+    TEST(cipher_aead_fast_equals_portable),
     TEST(bn_masks_are_all_ones_or_all_zeros),
     TEST(bn_compare_and_select_see_every_bit),
     TEST(bn_decode_and_encode_keep_the_number),
@@ -3612,6 +3725,7 @@ static const test_case test_cases_a[] = {
     TEST(bn_65537_remainder_and_inverse_are_right),
     TEST(bn_montgomery_agrees_with_slow_numbers),
     TEST(bn_powers_agree_with_square_and_multiply),
+    TEST(bn_fast_powers_equal_the_portable_ones),
     TEST(rsa_keygen_makes_keys_as_fips_186_5_asks),
     TEST(rsa_key_generate_uses_the_system_and_tells_progress),
     TEST(rsa_keygen_refuses_sizes_outside_2048_to_4096_by_8),
