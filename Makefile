@@ -1,6 +1,7 @@
 # make             the two demos and the test program
 # make test        run the tests; the last line says how many passed
 # make demo        see the protocol at work
+# make bench       how fast it is here (bench/compare.sh: beside others)
 # make clean
 #
 # Needs a C compiler, make and sh.  Another compiler or other flags (which are
@@ -28,6 +29,11 @@ test: test_program
 demo: $(DEMOS)
 	sh tests/demo.sh
 
+bench: $(LIBRARY)
+	$(CC) $(CFLAGS) $(LDFLAGS) -I. -o bench/bench bench/bench.c $(LIBRARY) \
+	    $(LDLIBS) -lm
+	bench/bench
+
 test_program: test.o $(LIBRARY)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o test test.o $(LIBRARY) $(LDLIBS)
 
@@ -45,6 +51,6 @@ demo_server: demo_server.o $(LIBRARY)
 $(OBJECTS): secchan.h
 
 clean:
-	rm -f $(DEMOS) test $(OBJECTS)
+	rm -f $(DEMOS) test bench/bench $(OBJECTS)
 
-.PHONY: all test demo test_program clean
+.PHONY: all test demo bench test_program clean
