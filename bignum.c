@@ -5,7 +5,8 @@
  *          6 powers   7 Montgomery in vectors (AVX2)
  * Secret:  values and exponents.   Public: sizes, and the bit length of a
  *          modulus.  Nothing else shows in time or addresses: no branch and no
- *          index below depends on a value, and there is no division.
+ *          index below depends on a value, and nothing is divided; only what
+ *          says VARTIME does so, and it is given public moduli.
  * Numbers: an array of n limbs of w = SC_WORD_BITS bits, least significant
  *          first; W = 2^w.  1 <= n <= SC_LIMBS_MAX unless said otherwise.
  * Sources: Handbook of Applied Cryptography ch. 14 (Menezes, van Oorschot,
@@ -424,24 +425,25 @@ void sc_mont_pow_65536(sc_word *d, const sc_word *x, const sc_modulus *mod)
 /* The same numbers, on a processor that multiplies four pairs of 32-bit numbers
  * at once.  Sections 1 to 6 do without this one, and SC_NO_SIMD removes it.
  *
- * A limb has w = 29 or 28 bits and lies in a lane of 64, so that products can be
- * added up for long before a carry has to move.  A number is cut into parts of h
+ * A limb has w = 29 or 28 bits and lies in a lane of 64, so that many products
+ * can be added up before a carry has to move.  A number is cut into parts of h
  * limbs, and vector i has limb i of all parts side by side:
  *
  *     lane      0         1         2         3
  *     pair    x[i]    x[h + i]    y[i]    y[h + i]      two numbers x, y
  *     quad    x[i]    x[h + i]  x[2h + i] x[3h + i]     one number x
  *
- * A pair is for work modulo p and q at the same time, a quad for work modulo n.
- * They differ in two permutations only: spread, down.
+ * A pair is for work modulo p and q at the same time, a quad for work modulo n;
+ * they differ in the two permutations spread and down, and in nothing else.
  *
  * As in section 5, row j adds a b[j] + q m, where the digit q makes the lowest
- * limb zero, and then drops that limb: R = 2^(w limbs) here.  The lowest limb of
- * a higher part is not zero; it is also limb h of the part below, and goes there.
+ * limb zero, and then drops that limb: V = 2^(w limbs) takes the place of R.
+ * The lowest limb of a higher part is not zero, but it is also limb h of the
+ * part below, and goes there.
  *
- * R > 4 m, so nothing need be subtracted from row to row or product to product
- * (Walter, "Montgomery exponentiation needs no final subtractions", 1999): if a
- * and b are below 2 m, (a b + Q m) / R < (4 m m + R m) / R < 2 m. */
+ * V > 4 m, so nothing need be subtracted from one product to the next (Walter,
+ * "Montgomery exponentiation needs no final subtractions", 1999): if a and b
+ * are below 2 m, (a b + Q m) / V < (4 m m + V m) / V < 2 m. */
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(SC_NO_SIMD) \
     && SC_WORD_BITS == 64
@@ -453,18 +455,23 @@ void sc_mont_pow_65536(sc_word *d, const sc_word *x, const sc_modulus *mod)
 #define AVX2_INLINE static inline __attribute__((target("avx2"), always_inline))
 #define LANES __attribute__((aligned(32))) uint64_t
 #define LANES_MAX (4 * 38)      /* h <= 37, and the last load may look beyond */
+#define VEC_ROW(h) (4 * (((h) + 1) / 2))        /* lanes of a row of a table */
+
+/* A table of powers has 16 rows for primes up to 1536 bits, 8 for longer ones,
+ * of which 16 would take too much of the stack. */
+#define VEC_TABLE_MAX (16 * VEC_ROW(28))
 
 typedef struct {
     LANES m[LANES_MAX];
     LANES m0inv[4];             /* -1 / m mod 2^w, times 2^(32 - w) */
-    LANES t[LANES_MAX];         /* where vec_mul works: wiped once, at the end */
+    LANES t[LANES_MAX];         /* where vec_mul works; wiped at the end */
     size_t n, h, parts;         /* limbs of 64 bits; of w bits, each part */
     unsigned w;
 } vec_modulus;
 
 /* vec_modulus_shape: choose h and w.  parts: 2, a pair; 4, a quad.
- * gives  R >= 4 W^n and 2 h <= 2^(63.96 - 2 w), which vec_mul relies on: 2 h is
- *        at most 62 for w = 29, and ceil(2050 / 28) = 74 for w = 28. */
+ * gives  V >= 4 W^n, and 2 h at most 62 for w = 29, ceil(2050 / 28) = 74 for
+ *        w = 28: then 2 h 2^(2 w) < 2^63.96, as vec_mul needs. */
 static void vec_modulus_shape(vec_modulus *mod, size_t n, size_t parts)
 {
     size_t bits = n * SC_WORD_BITS + 2, w = 29;
@@ -557,9 +564,9 @@ AVX2_INLINE __m256i down(__m256i x, int quad)
                 : _mm256_shuffle_epi32(x, 0x4e);
 }
 
-/* quotient: q mod 2^w with t + q m = 0 mod 2^w in the lowest lane, in all lanes.
- * why    m0inv 2^(32-w) pushes what is above 2^w out of the lower 32 bits, and a
- *        shift of 32-bit pieces brings q back.  (After a mask instead of the
+/* quotient: q < 2^w with t + q m = 0 mod 2^w in the lowest lane, in all lanes.
+ * why    m0inv 2^(32-w) pushes what is above 2^w out of the lower 32 bits, and
+ *        a shift of 32-bit pieces brings q back.  (With a mask instead of the
  *        shifts, clang 14 no longer sees that a mul_epu32 is one.) */
 AVX2_INLINE __m256i quotient(__m256i t, __m256i m0inv, int quad, int w)
 {
@@ -572,8 +579,8 @@ typedef struct {
     __m256i b0, b1, q0, q1, digit0, digit1, carry;
 } vec_rows;
 
-/* vec_rows_start: t0, t1: columns 0 and 1 before these rows; b0, b1: where limbs
- * j and j + 1 lie. */
+/* vec_rows_start: t0, t1: columns 0 and 1 before these rows; b0, b1: where
+ * limbs j and j + 1 lie. */
 AVX2_INLINE vec_rows vec_rows_start(__m256i t0, __m256i t1, const uint64_t *a,
                                     const uint64_t *b0, const uint64_t *b1,
                                     const vec_modulus *mod, int quad, int w)
@@ -625,12 +632,13 @@ static inline size_t vec_limb_after(size_t j, size_t h)
     return j + 4 < 4 * h ? j + 4 : j + 5 - 4 * h;
 }
 
-/* vec_mul_as: d = a b / R mod m, for a kind of numbers known to the compiler.
- * needs  a, b < 2 m.   gives  d < 2 m.   alias  any.   time  CT(h, parts).
- * how    rows j, j + 1 turn column i into column i - 2:
+/* vec_mul_as: d = a b / V mod m, with layout and w known to the compiler.
+ * needs  a b < m V, as when a, b < 2 m.   gives  d < 2 m.   alias  any.
+ * time   CT(h, parts).
+ * how    rows j and j + 1 turn column i into column i - 2:
  *            t[i - 2] = t[i] + a[i] b0 + a[i - 1] b1 + m[i] q0 + m[i - 1] q1
  *        Columns 0 and 1 are made first, for then the next quotients, a long
- *        chain of dependent steps, can be found while the others are added up.
+ *        chain of dependent steps, are found while the others are added up.
  *        (The last time they are found in vain.)
  * bound  a column comes in at the top of a part as a digit < 2^w, meets two
  *        products in each of h rows while it moves down, and last a carry
@@ -687,46 +695,37 @@ AVX2 static void vec_mul(uint64_t *d, const uint64_t *a, const uint64_t *b,
         vec_mul_as(d, a, b, mod, 1, 28);
 }
 
-/* vec_table_write, vec_table_read: a row of the table of powers, packed: limbs i
- * and half + i share a lane.  index_p, index_q: the rows wanted for the two
- * numbers of a pair, of 8 or 16.   time  CT(h, rows), as table_read. */
-static void vec_table_write(uint64_t *row, const uint64_t *v, size_t h)
+/* vec_table_write, vec_table_read: one row of a table, packed: two limbs share
+ * a lane.  p, q: the rows to read for the two numbers of a pair.
+ * time   CT(h, rows), as table_read. */
+static void vec_table_write(uint64_t *table, size_t row, const uint64_t *v,
+                            size_t h)
 {
-    size_t half = 4 * ((h + 1) / 2), i;
+    size_t half = VEC_ROW(h), i;
     for (i = 0; i < half; i++)
-        row[i] = v[i] | (half + i < 4 * h ? v[half + i] << 32 : 0);
+        table[row * half + i] = (v[i] & 0xffffffff)
+                              | (half + i < 4 * h ? v[half + i] << 32 : 0);
 }
 
-AVX2 static void vec_table_read(uint64_t *v, const uint64_t *table, size_t h,
-                                size_t rows, sc_word index_p, sc_word index_q)
+AVX2 static void vec_table_read(uint64_t *v, const uint64_t *table, size_t rows,
+                                sc_word p, sc_word q, size_t h)
 {
-    long long p = (long long)sc_barrier(index_p);
-    long long q = (long long)sc_barrier(index_q);
-    const __m256i index = _mm256_set_epi64x(q, q, p, p);
-    size_t half = 4 * ((h + 1) / 2), i, row;
+    const long long a = (long long)sc_barrier(p), b = (long long)sc_barrier(q);
+    const __m256i wanted = _mm256_set_epi64x(b, b, a, a);
     __m256i mask[16], x;
+    size_t half = VEC_ROW(h), i, row;
     for (row = 0; row < rows; row++)
-        mask[row] = _mm256_cmpeq_epi64(index,
+        mask[row] = _mm256_cmpeq_epi64(wanted,
                                        _mm256_set1_epi64x((long long)row));
     for (i = 0; i < half; i += 4) {
         const uint64_t *at = table + i;
         x = _mm256_setzero_si256();
-        for (row = 0; row < rows; row++) {
+        for (row = 0; row < rows; row++, at += half)
             x = _mm256_or_si256(x, _mm256_and_si256(mask[row], load(at)));
-            at += half;
-        }
         store(v + i, x);                /* mul_add ignores the upper halves */
         store(v + half + i, _mm256_srli_epi64(x, 32));
     }
     sc_wipe(mask, sizeof mask);
-}
-
-/* mont_two_to: d = 2^bit in Montgomery form.  needs  bit < w n. */
-static void mont_two_to(sc_word *d, size_t bit, const sc_modulus *mod)
-{
-    memset(d, 0, mod->n * sizeof *d);
-    d[bit / SC_WORD_BITS] = (sc_word)1 << bit % SC_WORD_BITS;
-    sc_mont_to(d, d, mod);
 }
 
 /* bits_from: 64 bits of x, n limbs, from bit `at` on. */
@@ -738,83 +737,76 @@ static sc_word bits_from(const sc_word *x, size_t n, size_t at)
          | above << 1 << (SC_WORD_BITS - 1 - at % SC_WORD_BITS);
 }
 
-/* The table: 16 rows, digits of 4 bits, for primes up to 1536 bits (h <= 27);
- * 8 rows, digits of 3 bits, beyond, where 16 would take too much of the stack. */
-#define TABLE_MAX (16 * 4 * 14)
-#define WINDOW(n) ((n) <= 24 ? 4u : 3u)
+/* vec_set_bit: both numbers of a pair = 2^bit. */
+static void vec_set_bit(uint64_t *v, size_t bit, const vec_modulus *mod)
+{
+    size_t limb = bit / mod->w;
+    memset(v, 0, 4 * mod->h * sizeof *v);
+    v += limb % mod->h * 4 + limb / mod->h;
+    v[0] = v[2] = (uint64_t)1 << bit % mod->w;
+}
 
 /* vec_pow_pair: see sc_mont_pow_pair.
- * why    let R be that of section 5, V = 2^g R that of this one.  x R times
- *        2^(2 g) R = V V / R, divided by V, is x V: in; and x V times R, divided
- *        by V, is x R: out.  In times out is the V that stands for 1. */
+ * why    V = 2^g R, with section 5's R.  Products with two factors lead here
+ *        and back: in = R^2 2^(3 g) / V = V^2 / R makes x V of x R, out = R
+ *        makes x R of x V, and in out / V = V is 1.  R and 2^(3 g) are at most
+ *        V / 4: that is small enough for vec_mul. */
 static void vec_pow_pair(sc_word *d_p, const sc_word *x_p, const sc_word *e_p,
                          const sc_modulus *mod_p, sc_word *d_q,
                          const sc_word *x_q, const sc_word *e_q,
                          const sc_modulus *mod_q)
 {
-    LANES table[TABLE_MAX], y[LANES_MAX], factor[LANES_MAX], out[LANES_MAX];
+    LANES table[VEC_TABLE_MAX], y[LANES_MAX], factor[LANES_MAX];
     vec_modulus mod;
-    sc_word k[SC_PRIME_LIMBS_MAX];
-    size_t n = mod_p->n, window = WINDOW(n), row_n, row, g, at;
-    sc_word low = ((sc_word)1 << window) - 1;
-    unsigned i;
+    size_t n = mod_p->n, window, rows, row, at, i;
     vec_modulus_shape(&mod, n, 2);
     vec_modulus_set(&mod, 0, mod_p->m, mod_p->m0inv);
     vec_modulus_set(&mod, 2, mod_q->m, mod_q->m0inv);
-    g = mod.w * 2 * mod.h - n * SC_WORD_BITS;
-    mont_two_to(k, 2 * g, mod_p);
-    vec_set(factor, 0, k, &mod);
-    mont_two_to(k, 2 * g, mod_q);
-    vec_set(factor, 2, k, &mod);                /* in */
-    mont_two_to(k, 0, mod_p);
-    vec_set(out, 0, k, &mod);
-    mont_two_to(k, 0, mod_q);
-    vec_set(out, 2, k, &mod);
-
-    row_n = 4 * ((mod.h + 1) / 2);
-    SC_ASSERT(row_n << window <= TABLE_MAX);
-    vec_mul(y, factor, out, &mod);              /* 1 */
-    vec_table_write(table, y, mod.h);
-    vec_set(y, 0, x_p, &mod);
-    vec_set(y, 2, x_q, &mod);
+    vec_set(y, 0, mod_p->rr, &mod);
+    vec_set(y, 2, mod_q->rr, &mod);
+    vec_set_bit(table, 3 * (mod.w * 2 * mod.h - n * SC_WORD_BITS), &mod);
+    vec_mul(y, y, table, &mod);                 /* in */
+    vec_set(factor, 0, x_p, &mod);
+    vec_set(factor, 2, x_q, &mod);
     vec_mul(factor, factor, y, &mod);           /* x */
-    memcpy(y, factor, sizeof y);
-    for (row = 1; row <= low; row++) {
-        vec_table_write(table + row * row_n, y, mod.h);         /* x^row */
+    vec_set_bit(table, n * SC_WORD_BITS, &mod); /* out */
+    vec_mul(y, y, table, &mod);                 /* 1 */
+    window = 16 * VEC_ROW(mod.h) <= VEC_TABLE_MAX ? 4 : 3;
+    rows = (size_t)1 << window;
+    for (row = 0; row < rows; row++) {          /* x^row */
+        vec_table_write(table, row, y, mod.h);
         vec_mul(y, y, factor, &mod);
     }
-    at = (n * SC_WORD_BITS + window - 1) / window * window - window;
-    vec_table_read(y, table, mod.h, low + 1, bits_from(e_p, n, at) & low,
-                   bits_from(e_q, n, at) & low);
-    while (at > 0) {                            /* as in sc_mont_pow */
+    at = (n * SC_WORD_BITS - 1) / window * window;
+    vec_table_read(y, table, rows, bits_from(e_p, n, at) & (rows - 1),
+                   bits_from(e_q, n, at) & (rows - 1), mod.h);
+    while (at > 0) {
         at -= window;
         for (i = 0; i < window; i++)
             vec_mul(y, y, y, &mod);
-        vec_table_read(factor, table, mod.h, low + 1,
-                       bits_from(e_p, n, at) & low,
-                       bits_from(e_q, n, at) & low);
+        vec_table_read(factor, table, rows, bits_from(e_p, n, at) & (rows - 1),
+                       bits_from(e_q, n, at) & (rows - 1), mod.h);
         vec_mul(y, y, factor, &mod);
     }
-    vec_mul(y, y, out, &mod);
+    vec_set_bit(factor, n * SC_WORD_BITS, &mod);
+    vec_mul(y, y, factor, &mod);
     bn_reduce_once(d_p, vec_get(d_p, y, 0, &mod), d_p, mod_p->m, n);
     bn_reduce_once(d_q, vec_get(d_q, y, 2, &mod), d_q, mod_q->m, n);
     sc_wipe(table, sizeof table);
     sc_wipe(y, sizeof y);
     sc_wipe(factor, sizeof factor);
-    sc_wipe(out, sizeof out);
     sc_wipe(&mod, sizeof mod);
-    sc_wipe(k, sizeof k);
 }
 
 /* bn_two_to_vartime: d = 2^e mod m, up to 58 bits at a time.
  * shape  d: n + 1 limbs; m: n limbs, public.   needs  e >= bits of m > 63.
  * gives  d < 2 m.   time  VARTIME: it divides.
- * why    with M = floor(m / 2^k) >= 2^62 and X = floor(d / 2^k) < 2 (M + 1), the
- *        true quotient d 2^s / m < (X + 1) 2^s / M exceeds X 2^s / (M + 1) by at
- *        most 3 (M + 1) 2^s / M (M + 1) <= 3/16, and q by 1 + 3/16: what remains
- *        is not negative and below 2 m.  To add only, -q m is written as
- *        q (W^n - 1 - m) + q - q W^n.
- * bound  q < 2^59 + 2^s: t < 2^58 W + 2^60 W + 2^61. */
+ * why    with M = floor(m / 2^k) >= 2^62, X = floor(d / 2^k) < 2 (M + 1), the
+ *        true quotient d 2^s / m < (X + 1) 2^s / M is at most 3 2^s / M <= 3/16
+ *        more than X 2^s / (M + 1), which is less than 1 more than q: what
+ *        remains is not negative, and below 2 m.  To add only, -q m is
+ *        written as q (W^n - 1 - m) + q - q W^n.
+ * bound  q < 2^60: t < 2^58 W + 2^60 W + 2^61 < W^2. */
 static void bn_two_to_vartime(sc_word *d, size_t e, const sc_word *m, size_t n)
 {
     size_t bits = n * SC_WORD_BITS, i, s;
@@ -839,20 +831,22 @@ static void bn_two_to_vartime(sc_word *d, size_t e, const sc_word *m, size_t n)
 }
 
 /* vec_pow_65537: see sc_pow_65537.
- * why    x times V V, divided by V, is x V; x^65536 V times x is x^65537. */
+ * why    V = 2^(4 w h), so (2^(2 w h) V)^2 / V = V V; that times x makes x V,
+ *        and x^65536 V times x makes x^65537. */
 static void vec_pow_65537(sc_word *d, const sc_word *x, const sc_word *m,
                           size_t n)
 {
     LANES y[LANES_MAX], plain[LANES_MAX];
     vec_modulus mod;
-    sc_word v_v[SC_LIMBS_MAX + 1];
+    sc_word v[SC_LIMBS_MAX + 1];
     int i;
     vec_modulus_shape(&mod, n, 4);
     vec_modulus_set(&mod, 0, m, (sc_word)0 - word_inverse(m[0]));
-    bn_two_to_vartime(v_v, 2 * mod.w * 4 * mod.h, m, n);
-    bn_reduce_once(v_v, v_v[n], v_v, m, n);
-    vec_set(y, 0, v_v, &mod);
+    bn_two_to_vartime(v, mod.w * 6 * mod.h, m, n);
+    bn_reduce_once(v, v[n], v, m, n);
+    vec_set(y, 0, v, &mod);
     vec_set(plain, 0, x, &mod);
+    vec_mul(y, y, y, &mod);
     vec_mul(y, y, plain, &mod);
     for (i = 0; i < 16; i++)
         vec_mul(y, y, y, &mod);
@@ -865,7 +859,7 @@ static void vec_pow_65537(sc_word *d, const sc_word *x, const sc_word *m,
 #endif /* BN_VECTORS */
 
 /* sc_mont_pow_pair: two powers at once: d_p = x_p^e_p mod p, d_q = x_q^e_q mod
- * q.  Else as sc_mont_pow.   needs  moduli of the same n. */
+ * q.  Else as sc_mont_pow.   needs  moduli of the same n >= 4. */
 void sc_mont_pow_pair(sc_word *d_p, const sc_word *x_p, const sc_word *e_p,
                       const sc_modulus *mod_p, sc_word *d_q,
                       const sc_word *x_q, const sc_word *e_q,
@@ -882,10 +876,10 @@ void sc_mont_pow_pair(sc_word *d_p, const sc_word *x_p, const sc_word *e_p,
 }
 
 /* sc_pow_65537: d = x^65537 mod m.
- * shape  d, x, m: n limbs.   needs  m odd and public.   gives  d < m.
- * alias  any.   time  CT(n, m).
- * why    (portable) the last product takes x as it is: x^65536 R times x divided
- *        by R leaves Montgomery's world by itself. */
+ * shape  d, x, m: n >= 4 limbs.   needs  m odd, public, of more than 63 bits; x
+ * may be any number of n limbs.   gives  d < m.   alias  any.   time  CT(n, m).
+ * why    the last product takes x as it is: x^65536 R times x, divided by R,
+ *        leaves Montgomery's world by itself. */
 void sc_pow_65537(sc_word *d, const sc_word *x, const sc_word *m, size_t n)
 {
     sc_modulus mod;

@@ -13,7 +13,8 @@
  *         A sc_server is shared by its channels until they are ready: let one
  *         thread do its handshakes and ticks, or lock around those calls.
  * SC_NO_OS builds without an operating system: sections 3 (files), 4 (sockets)
- *         and 7 shrink to what needs none, and you supply sc_os_random. */
+ *         and 7 shrink to what needs none, and you supply sc_os_random.
+ * SC_NO_SIMD leaves out what is only there to be fast. */
 
 #if defined(SECCHAN_INTERNAL) && !defined(SC_NO_OS)
 #if defined(__linux__) && !defined(_POSIX_C_SOURCE)
