@@ -139,7 +139,7 @@ is_listening() {
     grep -qi ":$(printf %04x "$1") [0-9a-f:]* 0a" /proc/net/tcp
 }
 
-port=42000
+port=21000                      # below the ports that clients get
 free_port() {
     port=$((port + 1))
     while is_listening "$port"; do
