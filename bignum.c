@@ -2,7 +2,7 @@
  * Needs:   stdint.h, string.h.  No random numbers, no hash, no I/O.
  * Map:     1 bytes to limbs and back   2 add, subtract, compare, choose
  *          3 multiply, remainder   4 the public exponent   5 Montgomery
- *          6 powers   7 Montgomery in vectors (AVX2)
+ *          6 powers, in digits   7 Montgomery in vectors (AVX2)
  * Secret:  values and exponents.   Public: sizes, and the bit length of a
  *          modulus.  Nothing else shows in time or addresses: no branch and no
  *          index below depends on a value, and nothing is divided; only what
@@ -196,6 +196,23 @@ static sc_word word_inverse(sc_word x)
     return y;
 }
 
+/* sc_bn_residue: c < r so that x + c W^n is a multiple of r: then a divisor of
+ * r divides x exactly if it divides c.
+ * shape  x: n limbs.   needs  r odd.   time  CT(n).
+ * why    exact division from the low end: q r + c = x[i] mod W, and what is too
+ *        much is carried to the next limb.
+ * bound  q r + c <= (W-1) r + r - 1 < W r, so its upper half is below r. */
+sc_word sc_bn_residue(const sc_word *x, size_t n, sc_word r)
+{
+    sc_word r_inverse = word_inverse(r), c = 0, q;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        q = (x[i] - c) * r_inverse;
+        c = (sc_word)(((sc_dword)q * r + c) >> SC_WORD_BITS);
+    }
+    return c;
+}
+
 /* ---- 4. the public exponent ---------------------------------------------- */
 
 /* e = 65537 = 2^16 + 1 is the only exponent of secchan/1 and makes two things
@@ -311,9 +328,10 @@ void sc_mont_mul(sc_word *d, const sc_word *x, const sc_word *y,
 /* sc_modulus_init: get ready to calculate modulo m.
  * shape  m: n limbs.   needs  m odd, m >= 3; any other m is safe, but means
  * nothing.   time  CT(n, bit length of m).
- * why    2^(bits-1) < m, and doubling it reaches 2 R mod m, the Montgomery form
- *        of 2.  R^2 mod m is the Montgomery form of R = 2^(w n): square and
- *        double along the bits of w n, which are public. */
+ * why    2^(bits-1) < m, and doubling it reaches the Montgomery form of any
+ *        small power of 2.  R^2 mod m is the Montgomery form of R = 2^(w n):
+ *        double up to the highest five bits of w n, which are public; then
+ *        square and double along the rest. */
 void sc_modulus_init(sc_modulus *mod, const sc_word *m, size_t n)
 {
     size_t bits = n * SC_WORD_BITS, e = bits, i;
@@ -331,10 +349,10 @@ void sc_modulus_init(sc_modulus *mod, const sc_word *m, size_t n)
     }
     memset(x, 0, n * sizeof *x);
     x[(bits - 1) / SC_WORD_BITS] = (sc_word)1 << (bits - 1) % SC_WORD_BITS;
-    for (i = bits - 1; i < e + 1; i++)
+    while (e / bit >= 32)
+        bit *= 2;
+    for (i = bits - 1; i < e + e / bit; i++)
         sc_bn_add_mod(x, x, x, m, n);
-    while (bit <= e / 2)
-        bit *= 2;                               /* the highest bit of e */
     for (bit /= 2; bit > 0; bit /= 2) {
         sc_mont_mul(x, x, x, mod);
         if (e & bit)
@@ -366,20 +384,323 @@ void sc_mont_one(sc_word *d, const sc_modulus *mod)
     sc_mont_to(d, d, mod);
 }
 
-/* ---- 6. powers ----------------------------------------------------------- */
+/* ---- 6. powers, in digits ------------------------------------------------ */
 
-/* table_read: d = row `index` of a table of 16 rows of n limbs.
- * time   CT(n): every row is read, and a mask keeps the one that is wanted. */
+/* Section 5 spends half of its time on carries.  A power is many products with
+ * the same modulus, so it pays to cut the numbers in another way first: into n
+ * digits of `bits` bits, B = 2^bits, with bits a little less than w.  Then a
+ * whole column of products x[i] y[j], i + j = k, can be summed in one double
+ * word, and carries wait until the end.
+ *
+ * Dividing by B is dropping the lowest digit q, and adding what q stood for:
+ *
+ *     t = q + B t'    so    t / B = t' + q u mod m,   u = 1 / B mod m.
+ *
+ * This leaves t below B m at best, because q and u are what they are; the last
+ * few digits go by Montgomery's own way, which makes them 0 instead:
+ *
+ *     (t + q m) / B   with   q = t (-1 / m) mod B,  so that B divides it.
+ *
+ * All that together divides by R' = B^n, not by R.  But R' = 2^shift R,
+ * and with one factor shifted left that far, (2^shift x) y / R' = x y / R.
+ *
+ * bound  if x y <= R' m, the product is below 3 m: each step by u makes t at
+ *        most t / B + (B-1) m, so all of them together leave less than
+ *        x y / B^steps + B m; each of the others, at least one, makes that at
+ *        most t / B + m; and the sum is below x y / R' + m + m.  R' >= 64 R, so
+ *        x, y < 6 m will do: 36 m^2 < R' m.  And so will x < R', y <= m.
+ * bound  a column gets at most n products from x y and as many from the
+ *        reduction, and one carry, of what is in the column below it divided by
+ *        B: digit_modulus_init sees to 2 n B^2 <= W^2, and
+ *        2 n (B-1)^2 + W^2 / B <= W^2 (1 - 2/B + 1/B^2 + 1/B) < W^2.
+ *
+ * Four rows of the product are added at a time: that saves most of the reading
+ * and writing of columns.  Behind its digits, each number has three zeros. */
+
+/* The most limbs in digits, with six bits of room and three zeros behind them:
+ * digit_modulus_init makes bits w - 5 at least, w - 4 for primes. */
+#define DIGITS_MAX ((8 * SC_MODULUS_MAX + 6) / (SC_WORD_BITS - 5) + 1 + 3)
+#define PRIME_DIGITS_MAX ((8 * SC_PRIME_MAX + 6) / (SC_WORD_BITS - 4) + 1 + 3)
+
+/* A modulus in digits: sc_modulus again, made when it is used. */
+typedef struct {
+    size_t n_limbs, n;          /* limbs; digits */
+    unsigned bits, shift;
+    sc_word k;                  /* -1 / m mod B */
+    const sc_word *rr;          /* R^2 mod m, in limbs */
+    sc_word *m, *u;             /* m and 1 / B mod m, in digits */
+} digit_modulus;
+
+#define PRODUCT(x, y) ((sc_dword)(x) * (y))
+
+/* drop_digit: sum / B, rounded down: without a double word that is shifted by a
+ * variable number of bits, for which compilers have no good answer. */
+static sc_dword drop_digit(sc_dword sum, unsigned bits)
+{
+    sc_word low = (sc_word)sum, high = (sc_word)(sum >> SC_WORD_BITS);
+    low = low >> bits | high << (SC_WORD_BITS - bits);
+    return (sc_dword)(high >> bits) << SC_WORD_BITS | low;
+}
+
+/* digits_load: d = 2^shift x.   shape  x: n limbs.   needs  shift = 0 or
+ * mod->shift.   time  CT(n).
+ * bound  `have` < bits when a limb comes: have + w < 2 w. */
+static void digits_load(sc_word *d, const sc_word *x, unsigned shift,
+                        const digit_modulus *mod)
+{
+    sc_word mask = ((sc_word)1 << mod->bits) - 1;
+    sc_dword rest = 0;
+    unsigned have = shift;
+    size_t i = 0, j;
+    for (j = 0; j < mod->n; j++) {
+        if (have < mod->bits && i < mod->n_limbs) {
+            rest |= (sc_dword)x[i++] << have;
+            have += SC_WORD_BITS;
+        }
+        d[j] = (sc_word)rest & mask;
+        rest >>= mod->bits;
+        have = have > mod->bits ? have - mod->bits : 0;
+    }
+    memset(d + j, 0, 3 * sizeof *d);
+}
+
+/* digits_store: x = d mod m; d is spoilt.   shape  x: n limbs.
+ * needs  d < 3 m.   gives  x < m.   time  CT(n).
+ * why    twice: m is taken away, if that does not borrow. */
+static void digits_store(sc_word *x, sc_word *d, const digit_modulus *mod)
+{
+    sc_word mask = ((sc_word)1 << mod->bits) - 1, difference, borrow, yes;
+    sc_dword rest = 0;
+    unsigned have = 0;
+    size_t i, j;
+    for (i = 0; i < 2; i++) {
+        for (borrow = 0, j = 0; j < mod->n; j++)
+            borrow = (d[j] - mod->m[j] - borrow) >> (SC_WORD_BITS - 1);
+        yes = sc_mask_bit(borrow ^ 1);
+        for (borrow = 0, j = 0; j < mod->n; j++) {
+            difference = d[j] - (mod->m[j] & yes) - borrow;
+            d[j] = difference & mask;
+            borrow = difference >> (SC_WORD_BITS - 1);
+        }
+    }
+    for (i = j = 0; j < mod->n; j++) {
+        rest |= (sc_dword)d[j] << have;
+        have += mod->bits;
+        if (have >= SC_WORD_BITS && i < mod->n_limbs) {
+            x[i++] = (sc_word)rest;
+            rest >>= SC_WORD_BITS;
+            have -= SC_WORD_BITS;
+        }
+    }
+}
+
+/* add_rows: t += (x0 + x1 B + x2 B^2 + x3 B^3) y in columns from..to-1, which
+ * have four products each.   needs  from >= 3.   time  CT(from, to). */
+static inline void add_rows(sc_dword *t, sc_word x0, sc_word x1, sc_word x2,
+                            sc_word x3, const sc_word *y, size_t from,
+                            size_t to)
+{
+    size_t j;
+    for (j = from; j < to; j++) {
+        sc_dword sum = t[j];
+        sum += PRODUCT(x3, y[j - 3]);
+        sum += PRODUCT(x2, y[j - 2]);
+        sum += PRODUCT(x1, y[j - 1]);
+        sum += PRODUCT(x0, y[j]);
+        t[j] = sum;
+    }
+}
+
+/* columns_mul: t = x y.   shape  t: 2 n + 3 columns; x, y: n digits. */
+static void columns_mul(sc_dword *t, const sc_word *x, const sc_word *y,
+                        size_t n)
+{
+    size_t i, j;
+    memset(t, 0, (2 * n + 3) * sizeof *t);
+    for (i = 0; i + 4 <= n; i += 4, t += 4, x += 4) {
+        t[0] += PRODUCT(x[0], y[0]);
+        t[1] += PRODUCT(x[0], y[1]) + PRODUCT(x[1], y[0]);
+        t[2] += PRODUCT(x[0], y[2]) + PRODUCT(x[1], y[1]) + PRODUCT(x[2], y[0]);
+        add_rows(t, x[0], x[1], x[2], x[3], y, 3, n + 3);
+    }
+    for (; i < n; i++, t++, x++)
+        for (j = 0; j < n; j++)
+            t[j] += PRODUCT(x[0], y[j]);
+}
+
+/* columns_square: t = x^2.  As columns_mul, but x[i] x[j] and x[j] x[i] are one
+ * product with 2 x[i].   bound  2 x[i] < 2 B < W. */
+static void columns_square(sc_dword *t, const sc_word *x, size_t n)
+{
+    size_t i, j;
+    memset(t, 0, (2 * n + 3) * sizeof *t);
+    for (i = 0; i + 4 <= n; i += 4, t += 8, x += 4) {
+        sc_word y0 = 2 * x[0], y1 = 2 * x[1], y2 = 2 * x[2], y3 = 2 * x[3];
+        t[0] += PRODUCT(x[0], x[0]);
+        t[1] += PRODUCT(y0, x[1]);
+        t[2] += PRODUCT(y0, x[2]) + PRODUCT(x[1], x[1]);
+        t[3] += PRODUCT(y0, x[3]) + PRODUCT(y1, x[2]);
+        t[4] += PRODUCT(y0, x[4]) + PRODUCT(y1, x[3]) + PRODUCT(x[2], x[2]);
+        t[5] += PRODUCT(y0, x[5]) + PRODUCT(y1, x[4]) + PRODUCT(y2, x[3]);
+        t[6] += PRODUCT(y0, x[6]) + PRODUCT(y1, x[5]) + PRODUCT(y2, x[4])
+              + PRODUCT(x[3], x[3]);
+        add_rows(t, y0, y1, y2, y3, x, 7, n - i + 3);
+    }
+    for (; i < n; i++, t += 2, x++) {
+        t[0] += PRODUCT(x[0], x[0]);
+        for (j = 1; j < n - i; j++)
+            t[j] += PRODUCT(2 * x[0], x[j]);
+    }
+}
+
+/* columns_reduce: d = t / R' mod m; t is spoilt.   time  CT(n).
+ * shape  t: 2 n + 3 columns.   gives  d < 3 m: see above. */
+static void columns_reduce(sc_word *d, sc_dword *t, const digit_modulus *mod)
+{
+    const sc_word *m = mod->m, *u = mod->u;
+    sc_word mask = ((sc_word)1 << mod->bits) - 1, q0, q1, q2, q3;
+    size_t n = mod->n, i, j;
+    unsigned bits = mod->bits;
+    sc_dword sum;
+    for (i = 0; i + 4 < n; i += 4, t += 4) {
+        q0 = (sc_word)t[0] & mask;
+        sum = t[1] + drop_digit(t[0], bits) + PRODUCT(q0, u[0]);
+        q1 = (sc_word)sum & mask;
+        sum = t[2] + drop_digit(sum, bits) + PRODUCT(q0, u[1])
+            + PRODUCT(q1, u[0]);
+        q2 = (sc_word)sum & mask;
+        sum = t[3] + drop_digit(sum, bits) + PRODUCT(q0, u[2])
+            + PRODUCT(q1, u[1]) + PRODUCT(q2, u[0]);
+        q3 = (sc_word)sum & mask;
+        t[4] += drop_digit(sum, bits);
+        add_rows(t + 1, q0, q1, q2, q3, u, 3, n + 3);
+    }
+    for (; i < n; i++, t++) {
+        q0 = (sc_word)t[0] * mod->k & mask;
+        for (j = 0; j < n; j++)
+            t[j] += PRODUCT(q0, m[j]);
+        t[1] += drop_digit(t[0], bits);
+    }
+    for (sum = 0, i = 0; i < n; i++) {
+        sum += t[i];
+        d[i] = (sc_word)sum & mask;
+        sum = drop_digit(sum, bits);
+    }
+    SC_ASSERT(sum == 0);
+    memset(d + n, 0, 3 * sizeof *d);
+}
+
+/* digits_mul: d = x y / R' mod m; a square if x and y are the same array.
+ * shape  d, x, y: digits; t: 2 DIGITS_MAX columns for scratch, which the
+ * caller wipes.   alias  any.   time  CT(n).  Numbers: see above. */
+static void digits_mul(sc_word *d, const sc_word *x, const sc_word *y,
+                       sc_dword *t, const digit_modulus *mod)
+{
+    if (x == y)
+        columns_square(t, x, mod->n);
+    else
+        columns_mul(t, x, y, mod->n);
+    columns_reduce(d, t, mod);
+}
+
+/* digit_modulus_init: choose the digits, and make m and u in them.
+ * why    u = (k m + 1) / B: B u = 1 mod m, and u <= m since k < B. */
+static void digit_modulus_init(digit_modulus *dm, sc_word *room,
+                               const sc_modulus *mod)
+{
+    size_t all = mod->n * SC_WORD_BITS, j;
+    unsigned bits = SC_WORD_BITS - 2;
+    sc_word mask;
+    sc_dword sum = 1;
+    do {                                /* until 2 n B^2 <= W^2 */
+        bits--;
+        dm->n = (all + 6 + bits - 1) / bits;
+    } while (dm->n > (size_t)1 << (2 * (SC_WORD_BITS - bits) - 1));
+    dm->n_limbs = mod->n;
+    dm->bits = bits;
+    dm->shift = (unsigned)(dm->n * bits - all);
+    mask = ((sc_word)1 << bits) - 1;
+    dm->k = mod->m0inv & mask;
+    dm->rr = mod->rr;
+    dm->m = room;
+    dm->u = room + dm->n + 3;
+    digits_load(dm->m, mod->m, 0, dm);
+    memset(dm->u, 0, (dm->n + 3) * sizeof *dm->u);
+    for (j = 0; j < dm->n; j++) {
+        sum += PRODUCT(dm->k, dm->m[j]);
+        if (j > 0)
+            dm->u[j - 1] = (sc_word)sum & mask;
+        sum >>= bits;
+    }
+    dm->u[j - 1] = (sc_word)sum;
+}
+
+/* A power stays in digits, in Montgomery form for R' instead of R, from the
+ * first product to the last. */
+
+/* power_one: d = R' mod m, the form of 1: R^2 2^shift / R.
+ * power_enter: d = x 2^shift mod m: from the form for R to that for R'.
+ * power_leave: x = d / 2^shift mod m, the way back: times R, divided by R'; and
+ * R is R^2 2^shift / R'.   It spoils d.
+ * shape  d, other (scratch): digits; x: n limbs; t: see digits_mul.
+ * bound  power_one gives d < 2^shift + 2 m, which is below 3 m unless m has
+ *        hardly any bits; then R' m has enough for any product.
+ *        power_enter: x 2^shift d / R' + 2 m < 3 m + 2 m = 5 m. */
+static void power_one(sc_word *d, sc_word *other, sc_dword *t,
+                      const digit_modulus *mod)
+{
+    memset(other, 0, (mod->n + 3) * sizeof *other);
+    other[mod->shift / mod->bits] = (sc_word)1 << mod->shift % mod->bits;
+    digits_load(d, mod->rr, mod->shift, mod);
+    digits_mul(d, d, other, t, mod);
+}
+
+static void power_enter(sc_word *d, const sc_word *x, const sc_word *one,
+                        sc_dword *t, const digit_modulus *mod)
+{
+    digits_load(d, x, mod->shift, mod);
+    digits_mul(d, d, one, t, mod);
+}
+
+static void power_leave(sc_word *x, sc_word *d, sc_word *other, sc_dword *t,
+                        const digit_modulus *mod)
+{
+    static const sc_word one[DIGITS_MAX] = { 1 };
+    digits_load(other, mod->rr, mod->shift, mod);
+    digits_mul(other, other, one, t, mod);
+    digits_mul(d, d, other, t, mod);
+    digits_store(x, d, mod);
+}
+
+/* table_write, table_read: row `index` of a table of 16 rows of n digits, in
+ * which digit i of all rows stands together.
+ * time   CT(n): all of it is read, and masks keep the row that is wanted. */
+static void table_write(sc_word *table, const sc_word *d, size_t n,
+                        size_t index)
+{
+    size_t i;
+    for (i = 0; i < n; i++)
+        table[16 * i + index] = d[i];
+}
+
 static void table_read(sc_word *d, const sc_word *table, size_t n,
                        sc_word index)
 {
+    sc_word mask[16], found;
     size_t i, row;
-    memset(d, 0, n * sizeof *d);
-    for (row = 0; row < 16; row++) {
-        sc_word mask = sc_mask_is_zero((sc_word)row ^ index);
-        for (i = 0; i < n; i++)
-            d[i] |= mask & table[row * n + i];
+    for (row = 0; row < 16; row++)
+        mask[row] = sc_mask_is_zero((sc_word)row ^ index);
+    for (i = 0; i < n; i++) {
+        found = 0;
+        for (row = 0; row < 16; row++)
+            found |= mask[row] & table[16 * i + row];
+        d[i] = found;
     }
+}
+
+static sc_word hex_digit(const sc_word *e, size_t place)
+{
+    return e[place / (SC_WORD_BITS / 4)] >> place % (SC_WORD_BITS / 4) * 4 & 15;
 }
 
 /* sc_mont_pow: d = x^e, one hexadecimal digit of e after the other: four
@@ -390,34 +711,57 @@ static void table_read(sc_word *d, const sc_word *table, size_t n,
 void sc_mont_pow(sc_word *d, const sc_word *x, const sc_word *e,
                  const sc_modulus *mod)
 {
-    sc_word table[16 * SC_PRIME_LIMBS_MAX], factor[SC_PRIME_LIMBS_MAX];
-    size_t i, n = mod->n, digit = n * (SC_WORD_BITS / 4);
+    sc_word table[16 * (PRIME_DIGITS_MAX - 3)];
+    sc_word factor[PRIME_DIGITS_MAX], power[PRIME_DIGITS_MAX];
+    sc_word room[2 * PRIME_DIGITS_MAX];
+    sc_dword t[2 * PRIME_DIGITS_MAX];
+    digit_modulus dm;
+    size_t i, n, place = mod->n * (SC_WORD_BITS / 4) - 1;
     int k;
-    SC_ASSERT(n <= SC_PRIME_LIMBS_MAX);
-    sc_mont_one(table, mod);
-    for (i = 1; i < 16; i++)
-        sc_mont_mul(table + i * n, table + (i - 1) * n, x, mod);
-    sc_mont_one(d, mod);
-    while (digit-- > 0) {
-        sc_word e_limb = e[digit / (SC_WORD_BITS / 4)];
-        for (k = 0; k < 4; k++)
-            sc_mont_mul(d, d, d, mod);
-        table_read(factor, table, n,
-                   e_limb >> (digit % (SC_WORD_BITS / 4) * 4) & 15);
-        sc_mont_mul(d, d, factor, mod);
+    SC_ASSERT(mod->n <= SC_PRIME_LIMBS_MAX);
+    digit_modulus_init(&dm, room, mod);
+    n = dm.n;
+    power_one(power, factor, t, &dm);
+    power_enter(factor, x, power, t, &dm);
+    table_write(table, power, n, 0);
+    for (i = 1; i < 16; i++) {
+        digits_mul(power, power, factor, t, &dm);
+        table_write(table, power, n, i);
     }
+    table_read(power, table, n, hex_digit(e, place));
+    while (place-- > 0) {
+        for (k = 0; k < 4; k++)
+            digits_mul(power, power, power, t, &dm);
+        table_read(factor, table, n, hex_digit(e, place));
+        digits_mul(power, power, factor, t, &dm);
+    }
+    power_leave(d, power, factor, t, &dm);
     sc_wipe(table, 16 * n * sizeof *table);
+    sc_wipe(room, 2 * (n + 3) * sizeof *room);
     sc_wipe(factor, n * sizeof *factor);
+    sc_wipe(power, n * sizeof *power);
+    sc_wipe(t, 2 * n * sizeof *t);
 }
 
 /* sc_mont_pow_65536: d = x^65536, sixteen squarings; one product more is the
  * public operation.  As sc_mont_pow, for any n. */
 void sc_mont_pow_65536(sc_word *d, const sc_word *x, const sc_modulus *mod)
 {
+    sc_word power[DIGITS_MAX], other[DIGITS_MAX];
+    sc_word room[2 * DIGITS_MAX];
+    sc_dword t[2 * DIGITS_MAX];
+    digit_modulus dm;
     int i;
-    sc_mont_mul(d, x, x, mod);
-    for (i = 1; i < 16; i++)
-        sc_mont_mul(d, d, d, mod);
+    digit_modulus_init(&dm, room, mod);
+    power_one(other, power, t, &dm);
+    power_enter(power, x, other, t, &dm);
+    for (i = 0; i < 16; i++)
+        digits_mul(power, power, power, t, &dm);
+    power_leave(d, power, other, t, &dm);
+    sc_wipe(power, dm.n * sizeof *power);
+    sc_wipe(other, dm.n * sizeof *other);
+    sc_wipe(room, 2 * (dm.n + 3) * sizeof *room);
+    sc_wipe(t, 2 * dm.n * sizeof *t);
 }
 
 /* ---- 7. Montgomery in vectors (AVX2) ------------------------------------- */
@@ -457,9 +801,7 @@ void sc_mont_pow_65536(sc_word *d, const sc_word *x, const sc_modulus *mod)
 #define LANES_MAX (4 * 38)      /* h <= 37, and the last load may look beyond */
 #define VEC_ROW(h) (4 * (((h) + 1) / 2))        /* lanes of a row of a table */
 
-/* A table of powers has 16 rows for primes up to 1536 bits, 8 for longer ones,
- * of which 16 would take too much of the stack. */
-#define VEC_TABLE_MAX (16 * VEC_ROW(28))
+#define VEC_TABLE_MAX (16 * VEC_ROW(37))
 
 typedef struct {
     LANES m[LANES_MAX];
@@ -697,7 +1039,7 @@ AVX2 static void vec_mul(uint64_t *d, const uint64_t *a, const uint64_t *b,
 
 /* vec_table_write, vec_table_read: one row of a table, packed: two limbs share
  * a lane.  p, q: the rows to read for the two numbers of a pair.
- * time   CT(h, rows), as table_read. */
+ * time   CT(h), as table_read. */
 static void vec_table_write(uint64_t *table, size_t row, const uint64_t *v,
                             size_t h)
 {
@@ -707,20 +1049,20 @@ static void vec_table_write(uint64_t *table, size_t row, const uint64_t *v,
                               | (half + i < 4 * h ? v[half + i] << 32 : 0);
 }
 
-AVX2 static void vec_table_read(uint64_t *v, const uint64_t *table, size_t rows,
-                                sc_word p, sc_word q, size_t h)
+AVX2 static void vec_table_read(uint64_t *v, const uint64_t *table, sc_word p,
+                                sc_word q, size_t h)
 {
     const long long a = (long long)sc_barrier(p), b = (long long)sc_barrier(q);
     const __m256i wanted = _mm256_set_epi64x(b, b, a, a);
     __m256i mask[16], x;
     size_t half = VEC_ROW(h), i, row;
-    for (row = 0; row < rows; row++)
+    for (row = 0; row < 16; row++)
         mask[row] = _mm256_cmpeq_epi64(wanted,
                                        _mm256_set1_epi64x((long long)row));
     for (i = 0; i < half; i += 4) {
         const uint64_t *at = table + i;
         x = _mm256_setzero_si256();
-        for (row = 0; row < rows; row++, at += half)
+        for (row = 0; row < 16; row++, at += half)
             x = _mm256_or_si256(x, _mm256_and_si256(mask[row], load(at)));
         store(v + i, x);                /* mul_add ignores the upper halves */
         store(v + half + i, _mm256_srli_epi64(x, 32));
@@ -758,7 +1100,7 @@ static void vec_pow_pair(sc_word *d_p, const sc_word *x_p, const sc_word *e_p,
 {
     LANES table[VEC_TABLE_MAX], y[LANES_MAX], factor[LANES_MAX];
     vec_modulus mod;
-    size_t n = mod_p->n, window, rows, row, at, i;
+    size_t n = mod_p->n, place = n * (SC_WORD_BITS / 4) - 1, row, i;
     vec_modulus_shape(&mod, n, 2);
     vec_modulus_set(&mod, 0, mod_p->m, mod_p->m0inv);
     vec_modulus_set(&mod, 2, mod_q->m, mod_q->m0inv);
@@ -771,21 +1113,17 @@ static void vec_pow_pair(sc_word *d_p, const sc_word *x_p, const sc_word *e_p,
     vec_mul(factor, factor, y, &mod);           /* x */
     vec_set_bit(table, n * SC_WORD_BITS, &mod); /* out */
     vec_mul(y, y, table, &mod);                 /* 1 */
-    window = 16 * VEC_ROW(mod.h) <= VEC_TABLE_MAX ? 4 : 3;
-    rows = (size_t)1 << window;
-    for (row = 0; row < rows; row++) {          /* x^row */
+    for (row = 0; row < 16; row++) {            /* x^row */
         vec_table_write(table, row, y, mod.h);
         vec_mul(y, y, factor, &mod);
     }
-    at = (n * SC_WORD_BITS - 1) / window * window;
-    vec_table_read(y, table, rows, bits_from(e_p, n, at) & (rows - 1),
-                   bits_from(e_q, n, at) & (rows - 1), mod.h);
-    while (at > 0) {
-        at -= window;
-        for (i = 0; i < window; i++)
+    vec_table_read(y, table, hex_digit(e_p, place), hex_digit(e_q, place),
+                   mod.h);
+    while (place-- > 0) {                       /* as in sc_mont_pow */
+        for (i = 0; i < 4; i++)
             vec_mul(y, y, y, &mod);
-        vec_table_read(factor, table, rows, bits_from(e_p, n, at) & (rows - 1),
-                       bits_from(e_q, n, at) & (rows - 1), mod.h);
+        vec_table_read(factor, table, hex_digit(e_p, place),
+                       hex_digit(e_q, place), mod.h);
         vec_mul(y, y, factor, &mod);
     }
     vec_set_bit(factor, n * SC_WORD_BITS, &mod);

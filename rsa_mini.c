@@ -272,14 +272,14 @@ int sc_oaep_decrypt(const sc_private_key *key, const void *label,
  * probability at most k^1.5 2^t t^-0.5 4^(2 - sqrt(t k)) (Damgard, Landrock,
  * Pomerance 1993, for k >= 21, 3 <= t <= k / 9).  k = 1024, t = 6: 2^-133.
  * Fixing the second bit from the top and the second from below keeps one such
- * number in four: at worst 2^-131. */
+ * number in four: at worst 2^-131.  (One, then two at a time: it is seven.) */
 #define MILLER_RABIN_ROUNDS 6
-#define SMALL_PRIME_LIMIT 2048
+#define SMALL_PRIME_LIMIT 4096
 /* One candidate in ln(2) / 4 n_bits is a prime: nobody needs 10 n_bits of them
  * (two times e^-28), except with a random source that repeats itself. */
 #define TRIES_PER_BIT 10
 
-/* keygen_sieve: the odd primes below 2048, after Eratosthenes. */
+/* keygen_sieve: the odd primes below 4096, after Eratosthenes. */
 static void keygen_sieve(sc_keygen *g)
 {
     uint8_t composite[SMALL_PRIME_LIMIT];
@@ -310,33 +310,41 @@ int sc_keygen_init(sc_keygen *g, unsigned n_bits, sc_random_fn random,
 }
 
 /* prime_divides: is x = 0 mod r?  A mask.
- * needs  r odd, 3 <= r < 2048; x: n limbs.
- * time   CT(n, r): the quotient comes from a product with 2^32 / r, since
+ * needs  r odd, 3 <= r < 4096.
+ * time   CT(r): the quotient comes from a product with 2^32 / r, since
  *        division instructions take longer for some numbers than for others.
- * bound  rest < 2 r < 2^12 and v < 2^28.  quotient = floor(v * inverse / 2^32)
+ * bound  rest < 2 r < 2^13 and v < 2^29.  quotient = floor(v * inverse / 2^32)
  *        where inverse > 2^32 / r - 1, so v / r - quotient < v / 2^32 + 1 < 2:
  *        the new rest = v - quotient * r < 2 r, and it is not negative. */
-static sc_word prime_divides(uint32_t r, const sc_word *x, size_t n)
+static sc_word prime_divides(uint32_t r, sc_word x)
 {
     uint32_t inverse = (uint32_t)(((uint64_t)1 << 32) / r), rest = 0, v;
-    size_t i = n * (SC_WORD_BITS / 16);
-    while (i-- > 0) {
-        v = rest << 16 | ((uint32_t)(x[i / (SC_WORD_BITS / 16)]
-                          >> i % (SC_WORD_BITS / 16) * 16) & 0xffff);
+    unsigned at = SC_WORD_BITS;
+    while (at > 0) {
+        at -= 16;
+        v = rest << 16 | ((uint32_t)(x >> at) & 0xffff);
         rest = v - (uint32_t)((uint64_t)v * inverse >> 32) * r;
     }
     return sc_mask_is_zero(rest) | sc_mask_is_zero(rest ^ r);
 }
 
 /* has_small_factor: 1 if a small prime divides x, or x = 1 mod 65537 so that e
- * would have no inverse.  VERDICT: stops at the first factor; a candidate
- * without one goes through all of them. */
+ * would have no inverse.  As many primes at a time as have a product of a limb:
+ * one pass over x leaves one limb to be divided by each.  VERDICT: stops at the
+ * first group with a factor; a candidate without one goes through all. */
 static int has_small_factor(const sc_keygen *g, const sc_word *x, size_t n)
 {
-    sc_word found;
-    size_t i;
-    for (i = 0; i < sizeof g->small_prime / sizeof g->small_prime[0]; i++) {
-        found = prime_divides(g->small_prime[i], x, n);
+    const size_t count = sizeof g->small_prime / sizeof g->small_prime[0];
+    const sc_word room = ~(sc_word)0 / SMALL_PRIME_LIMIT;
+    sc_word found = 0, product, residue;
+    size_t first, end;
+    for (first = 0; first < count; first = end) {
+        product = 1;
+        for (end = first; end < count && product <= room; end++)
+            product *= g->small_prime[end];
+        residue = sc_bn_residue(x, n, product);
+        for (; first < end; first++)
+            found |= prime_divides(g->small_prime[first], residue);
         SC_PUBLIC(&found, sizeof found);
         if (found)
             return 1;
@@ -350,15 +358,16 @@ static int has_small_factor(const sc_keygen *g, const sc_word *x, size_t n)
  * factored by Fermat's method.  Asks for a bit more: that the first 12 bytes of
  * the difference are not all 0, hence |p - q| >= 2^(8 half - 96), and 8 half is
  * at least the bits of n / 2.  VERDICT. */
-static int too_close(const sc_keygen *g, size_t half)
+static int too_close(const uint8_t *p_bytes, const uint8_t *q_bytes,
+                     size_t half)
 {
     sc_word p[SC_PRIME_LIMBS_MAX], q[SC_PRIME_LIMBS_MAX];
     sc_word d[SC_PRIME_LIMBS_MAX], e[SC_PRIME_LIMBS_MAX], close;
     uint8_t bytes[SC_PRIME_MAX];
     size_t n = SC_LIMBS(half);
     static const uint8_t zero[12] = { 0 };
-    sc_bn_decode(p, n, g->p, half);
-    sc_bn_decode(q, n, g->q, half);
+    sc_bn_decode(p, n, p_bytes, half);
+    sc_bn_decode(q, n, q_bytes, half);
     (void)sc_bn_sub(e, q, p, n);
     sc_bn_select(d, sc_mask_bit(sc_bn_sub(d, p, q, n)), e, d, n);
     sc_bn_encode(bytes, half, d, n);
@@ -392,44 +401,69 @@ static int keygen_candidate(sc_keygen *g, uint8_t *x, size_t half)
         x[half - 1] |= 3;
         sc_bn_decode(limbs, n, x, half);
     } while (has_small_factor(g, limbs, n)
-             || (g->stage == 1 && too_close(g, half)));
+             || (g->stage == 1 && too_close(g->p, x, half)));
     sc_wipe(limbs, sizeof limbs);
     return SC_OK;
 }
 
-/* miller_rabin: *prime = 1 if x, 3 mod 4, passes one round with a random base:
- * a^((x-1)/2) is 1 or -1.  A base that happens to be 0, 1 or -1 mod x (one time
- * in 2^1000) only costs a round.  VERDICT, and only on that one bit. */
-static int miller_rabin(sc_keygen *g, const uint8_t *x, size_t half, int *prime)
-{
+/* One Miller-Rabin round of x = 3 mod 4: a random base becomes its power. */
+typedef struct {
     sc_modulus mod;
-    sc_word a[SC_PRIME_LIMBS_MAX], e[SC_PRIME_LIMBS_MAX];
-    sc_word one[SC_PRIME_LIMBS_MAX], minus_one[SC_PRIME_LIMBS_MAX], ok = 0;
+    sc_word power[SC_PRIME_LIMBS_MAX], e[SC_PRIME_LIMBS_MAX];
+} prime_test;
+
+/* prime_test_start: a random base, and e = (x - 1) / 2 = floor(x / 2). */
+static int prime_test_start(prime_test *t, const sc_keygen *g, const uint8_t *x,
+                            size_t half)
+{
     uint8_t base[SC_PRIME_MAX];
     size_t i, n = SC_LIMBS(half);
-    int result = g->random(g->random_ctx, base, half);
-    if (result == SC_OK) {
-        sc_bn_decode(e, n, x, half);
-        sc_modulus_init(&mod, e, n);
-        for (i = 0; i + 1 < n; i++)     /* e = (x - 1) / 2 = floor(x / 2) */
-            e[i] = e[i] >> 1 | e[i + 1] << (SC_WORD_BITS - 1);
-        e[n - 1] >>= 1;
-        sc_bn_decode(a, n, base, half);
-        sc_mont_to(a, a, &mod);
-        sc_mont_pow(a, a, e, &mod);
-        sc_mont_one(one, &mod);
-        (void)sc_bn_sub(minus_one, mod.m, one, n);
-        ok = sc_bn_equal(a, one, n) | sc_bn_equal(a, minus_one, n);
-        SC_PUBLIC(&ok, sizeof ok);
-    }
-    *prime = ok != 0;
-    sc_wipe(&mod, sizeof mod);
-    sc_wipe(a, sizeof a);
-    sc_wipe(e, sizeof e);
+    if (g->random(g->random_ctx, base, half) != SC_OK)
+        return SC_ERR_RANDOM;
+    sc_bn_decode(t->e, n, x, half);
+    sc_modulus_init(&t->mod, t->e, n);
+    for (i = 0; i + 1 < n; i++)
+        t->e[i] = t->e[i] >> 1 | t->e[i + 1] << (SC_WORD_BITS - 1);
+    t->e[n - 1] >>= 1;
+    sc_bn_decode(t->power, n, base, half);
+    sc_mont_to(t->power, t->power, &t->mod);
+    sc_wipe(base, sizeof base);
+    return SC_OK;
+}
+
+/* prime_test_passed: is the power 1 or -1?  A base that happens to be 0, 1 or
+ * -1 mod x (one time in 2^1000) only costs a round.  VERDICT. */
+static int prime_test_passed(const prime_test *t)
+{
+    sc_word one[SC_PRIME_LIMBS_MAX], minus_one[SC_PRIME_LIMBS_MAX], ok;
+    size_t n = t->mod.n;
+    sc_mont_one(one, &t->mod);
+    (void)sc_bn_sub(minus_one, t->mod.m, one, n);
+    ok = sc_bn_equal(t->power, one, n) | sc_bn_equal(t->power, minus_one, n);
     sc_wipe(one, sizeof one);
     sc_wipe(minus_one, sizeof minus_one);
-    sc_wipe(base, sizeof base);
-    return result == SC_OK ? SC_OK : SC_ERR_RANDOM;
+    SC_PUBLIC(&ok, sizeof ok);
+    return ok != 0;
+}
+
+/* miller_rabin: one round for x and one for y, which may be the same number:
+ * two powers at once take hardly longer than one. */
+static int miller_rabin(const sc_keygen *g, const uint8_t *x, const uint8_t *y,
+                        size_t half, int *x_passed, int *y_passed)
+{
+    prime_test s, t;
+    int result = prime_test_start(&s, g, x, half);
+    if (result == SC_OK)
+        result = prime_test_start(&t, g, y, half);
+    if (result == SC_OK) {
+        sc_mont_pow_pair(s.power, s.power, s.e, &s.mod,
+                         t.power, t.power, t.e, &t.mod);
+        *x_passed = prime_test_passed(&s);
+        *y_passed = prime_test_passed(&t);
+    }
+    sc_wipe(&s, sizeof s);
+    sc_wipe(&t, sizeof t);
+    return result;
 }
 
 /* key_exponents: fill in dp and dq from p, q and n_len.  time  CT(n_len). */
@@ -452,14 +486,14 @@ static void key_exponents(sc_private_key *key)
 static void key_from_primes(sc_private_key *key, size_t n_len)
 {
     sc_word p[SC_PRIME_LIMBS_MAX], q[SC_PRIME_LIMBS_MAX];
-    sc_word x[SC_PRIME_LIMBS_MAX], product[2 * SC_PRIME_LIMBS_MAX];
+    sc_word x[2 * SC_PRIME_LIMBS_MAX];
     sc_modulus mod;
     size_t half = (n_len + 1) / 2, n = SC_LIMBS(half);
     sc_bn_decode(p, n, key->p, half);
     sc_bn_decode(q, n, key->q, half);
-    sc_bn_mul(product, p, n, q, n);
+    sc_bn_mul(x, p, n, q, n);
     key->pub.n_len = n_len;
-    sc_bn_encode(key->pub.n, n_len, product, 2 * n);
+    sc_bn_encode(key->pub.n, n_len, x, 2 * n);
 
     sc_modulus_init(&mod, p, n);        /* qinv = q^(p-2) mod p (Fermat) */
     p[0] -= 2;
@@ -472,7 +506,6 @@ static void key_from_primes(sc_private_key *key, size_t n_len)
     sc_wipe(p, sizeof p);
     sc_wipe(q, sizeof q);
     sc_wipe(x, sizeof x);
-    sc_wipe(product, sizeof product);
     sc_wipe(&mod, sizeof mod);
     SC_PUBLIC(key->pub.n, n_len);
 }
@@ -500,33 +533,51 @@ static int keygen_finish(const sc_keygen *g, sc_private_key *key)
     return result;
 }
 
-/* sc_keygen_step: one Miller-Rabin round, with the search for a candidate before
- * it if none is under test.
+/* keygen_search: *found = 1 if one of two new candidates passes a round: x. */
+static int keygen_search(sc_keygen *g, uint8_t *x, size_t half, int *found)
+{
+    uint8_t other[SC_PRIME_MAX];
+    int first = 0, second = 0;
+    int result = keygen_candidate(g, x, half);
+    if (result == SC_OK)
+        result = keygen_candidate(g, other, half);
+    if (result == SC_OK)
+        result = miller_rabin(g, x, other, half, &first, &second);
+    if (!first && second)
+        memcpy(x, other, half);
+    *found = first || second;
+    sc_wipe(other, sizeof other);
+    return result;
+}
+
+/* sc_keygen_step: two Miller-Rabin rounds: one each for two new candidates, or
+ * two for the one that passed the first.
  * gives  SC_MORE: call again; SC_OK: *key is the key and g is wiped.
- *        *mark: '.' a new candidate, '+' a prime, 0 neither.
+ *        *mark: '.' two new candidates, '+' a prime, 0 neither.
  * errors SC_ERR_RANDOM, SC_ERR_INTERNAL (the key does not fit together: a fault
  *        of the machine); g is wiped. */
 int sc_keygen_step(sc_keygen *g, sc_private_key *key, char *mark)
 {
     size_t half = (g->n_len + 1) / 2;
     uint8_t *x = g->stage == 0 ? g->p : g->q;
-    int prime = 0, result = SC_OK;
+    int first = 0, second = 0, result;
     *mark = 0;
-    if (g->round == 0) {
-        result = keygen_candidate(g, x, half);
+    if (g->rounds == 0) {
         *mark = '.';
+        result = keygen_search(g, x, half, &first);
+        g->rounds = first ? 1 : 0;
+    } else {
+        result = miller_rabin(g, x, x, half, &first, &second);
+        g->rounds = first && second ? g->rounds + 2 : 0;
     }
-    if (result == SC_OK)
-        result = miller_rabin(g, x, half, &prime);
     if (result != SC_OK) {
         sc_wipe(g, sizeof *g);
         return result;
     }
-    g->round = prime ? g->round + 1 : 0;
-    if (g->round < MILLER_RABIN_ROUNDS)
+    if (g->rounds < MILLER_RABIN_ROUNDS)
         return SC_MORE;
     *mark = '+';
-    g->round = 0;
+    g->rounds = 0;
     if (g->stage++ == 0)
         return SC_MORE;
     result = keygen_finish(g, key);
@@ -643,7 +694,7 @@ int sc_rsa_private(const sc_private_key *key, const uint8_t *c, uint8_t *m,
     sc_word x_p[SC_PRIME_LIMBS_MAX], x_q[SC_PRIME_LIMBS_MAX];
     sc_word e_p[SC_PRIME_LIMBS_MAX], e_q[SC_PRIME_LIMBS_MAX];
     sc_word h[SC_PRIME_LIMBS_MAX], x[2 * SC_PRIME_LIMBS_MAX];
-    uint8_t again[SC_MODULUS_MAX], result[SC_MODULUS_MAX];
+    uint8_t again[SC_MODULUS_MAX];
     size_t k = key->pub.n_len, half = (k + 1) / 2, n = SC_LIMBS(half), i;
     int e;
     *ok = 0;
@@ -665,11 +716,12 @@ int sc_rsa_private(const sc_private_key *key, const uint8_t *c, uint8_t *m,
         sc_bn_mul(x, h, n, m_p, n);
         memset(m_q + n, 0, n * sizeof *m_q);
         (void)sc_bn_add(x, x, m_q, 2 * n);
-        sc_bn_encode(result, k, x, 2 * n);
-        sc_rsa_public(&key->pub, result, again);
+        sc_bn_encode(again, k, x, 2 * n);
+        sc_rsa_public(&key->pub, again, again);
         *ok = sc_bytes_equal(again, c, k);
+        sc_bn_encode(m, k, x, 2 * n);
         for (i = 0; i < k; i++)
-            m[i] = (uint8_t)(result[i] & sc_barrier(*ok));
+            m[i] &= (uint8_t)sc_barrier(*ok);
     } else {
         memset(m, 0, k);
     }
@@ -684,7 +736,6 @@ int sc_rsa_private(const sc_private_key *key, const uint8_t *c, uint8_t *m,
     sc_wipe(h, sizeof h);
     sc_wipe(x, sizeof x);
     sc_wipe(again, sizeof again);
-    sc_wipe(result, sizeof result);
     return e;
 }
 
@@ -1009,7 +1060,7 @@ static sc_word d_fits(const sc_private_key *key, const uint8_t *d)
     return ok;
 }
 
-/* key_from_fields: check what was found and make the key of it. */
+/* key_from_fields: the key of what was found; sc_key_check is to follow. */
 static int key_from_fields(sc_private_key *key, const key_fields *f)
 {
     uint8_t d[SC_MODULUS_MAX];
@@ -1032,7 +1083,7 @@ static int key_from_fields(sc_private_key *key, const key_fields *f)
         ok = d_fits(key, d);
         SC_PUBLIC(&ok, sizeof ok);
         if (ok)
-            e = sc_key_check(key);
+            e = SC_OK;
     }
     if (e != SC_OK)
         sc_wipe(key, sizeof *key);
@@ -1197,6 +1248,7 @@ static int read_pem_body(sc_private_key *key, const char *body, size_t body_len,
 int sc_key_read_pem(sc_private_key *key, const char *text, size_t text_len)
 {
     size_t i, begin, end, line_len;
+    int e;
     memset(key, 0, sizeof *key);
     for (i = 0; i < sizeof pem_kinds / sizeof pem_kinds[0]; i++) {
         begin = pem_line(text, text_len, "-----BEGIN ", pem_kinds[i].label,
@@ -1210,7 +1262,12 @@ int sc_key_read_pem(sc_private_key *key, const char *text, size_t text_len)
                        pem_kinds[i].label, &line_len);
         if (end == text_len - begin)
             return SC_ERR_KEY_FORMAT;
-        return read_pem_body(key, text + begin, end, pem_kinds[i].read);
+        e = read_pem_body(key, text + begin, end, pem_kinds[i].read);
+        if (e == SC_OK)                 /* here, where less stack is in use */
+            e = sc_key_check(key);
+        if (e != SC_OK)
+            sc_wipe(key, sizeof *key);
+        return e;
     }
     return SC_ERR_KEY_FORMAT;
 }

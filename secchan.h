@@ -127,8 +127,8 @@ typedef int (*sc_random_fn)(void *ctx, uint8_t *out, size_t len);
 int sc_os_random(void *ctx, uint8_t *out, size_t len);
 
 /* sc_key_generate: make a key of n_bits: 2048 to 4096 in steps of 8.
- * progress, unless NULL, is called now and then: '.' a candidate had no small
- * factor, '+' it is a prime.  Takes some tenths of a second; seconds for 4096. */
+ * progress, unless NULL, is called now and then: '.' two more candidates
+ * are tried, '+' one is a prime.  Takes tenths of a second; more for 4096. */
 typedef void (*sc_progress_fn)(void *ctx, char mark);
 int sc_key_generate(sc_private_key *key, unsigned n_bits,
                     sc_progress_fn progress, void *ctx);
@@ -399,9 +399,9 @@ int sc_seal(sc_channel *ch, int more, const uint8_t *data, size_t data_len,
             uint8_t *out, size_t *out_len);
 
 /* sc_shut: the CLOSE this side owes: reason 0 on a healthy channel, else the
- * one that goes with its error (half a message sent is one: SC_ERR_STATE); *out_len is 0 if none may be sent.  Gives the
- * channel's error, also when there is something to send.  out: SC_CLOSE_LEN
- * bytes. */
+ * one that goes with its error (half a message sent is one: SC_ERR_STATE);
+ * *out_len is 0 if none may be sent.  Gives the channel's error, also when there
+ * is something to send.  out: SC_CLOSE_LEN bytes. */
 int sc_shut(sc_channel *ch, uint8_t *out, size_t *out_len);
 
 /* sc_fail: give up for a reason of the caller's own: SC_ERR_TOO_LONG, _FRAME
@@ -473,10 +473,10 @@ typedef struct {
     void *random_ctx;
     size_t n_len;
     unsigned tries;             /* candidates drawn */
-    unsigned round;             /* Miller-Rabin rounds passed */
+    unsigned rounds;            /* of Miller-Rabin, passed by this one */
     int stage;                  /* 0 looking for p, 1 for q */
     uint8_t p[SC_PRIME_MAX], q[SC_PRIME_MAX];
-    uint16_t small_prime[308];  /* the odd primes below 2048 */
+    uint16_t small_prime[563];  /* the odd primes below 4096 */
 } sc_keygen;
 
 typedef struct sc_short_key {
@@ -644,6 +644,7 @@ void sc_bn_add_mod(sc_word *d, const sc_word *x, const sc_word *y,
                    const sc_word *m, size_t n);
 void sc_bn_sub_mod(sc_word *d, const sc_word *x, const sc_word *y,
                    const sc_word *m, size_t n);
+sc_word sc_bn_residue(const sc_word *x, size_t n, sc_word r);
 sc_word sc_bn_mod_65537(const sc_word *x, size_t n);
 void sc_bn_inverse_65537(sc_word *d, const sc_word *m, size_t n);
 

@@ -1252,6 +1252,29 @@ static void test_bn_mod_agrees_with_slow_numbers(void)
     }
 }
 
+/* x + c W^n is a multiple of r, and c < r: the slow remainder says so. */
+static void test_bn_residue_makes_a_multiple(void)
+{
+    sc_word x[SC_LIMBS_MAX + 1], r[1], rest[1];
+    size_t n;
+    int k;
+    test_random random;
+    test_random_init(&random, "residue");
+    for (n = 1; n <= SC_LIMBS_MAX; n += n < 8 ? 1 : 13) {
+        for (k = 0; k < 4 * (BN_KINDS + 1); k++) {
+            bn_operand(x, n, k % (BN_KINDS + 1), &random);
+            bn_operand(r, 1, k % 4 == 0 ? k / 4 : BN_KINDS, &random);
+            r[0] |= 1;
+            if (k % 4 == 1)
+                r[0] %= 4096;
+            x[n] = sc_bn_residue(x, n, r[0]);
+            CHECK(x[n] < r[0]);
+            sc_bn_mod(rest, x, n + 1, r, 1);
+            CHECK(rest[0] == 0);
+        }
+    }
+}
+
 /* x mod 65537, and d with 65537 d = 1 mod m and d < m, for m odd and even. */
 static void test_bn_65537_remainder_and_inverse_are_right(void)
 {
@@ -1339,22 +1362,22 @@ static void slow_mont_pow(sc_word *d, const sc_word *x, const sc_word *e,
     }
 }
 
+/* Every number of limbs, for the powers work in digits of other sizes, four at
+ * a time and what is left over. */
 static void test_bn_powers_agree_with_square_and_multiply(void)
 {
-    static const size_t sizes[] = { 1, 2, 3, 4, 7, 16, SC_LIMBS(129),
-                                    SC_PRIME_LIMBS_MAX };
     static sc_modulus mod;
-    sc_word m[SC_PRIME_LIMBS_MAX], x[SC_PRIME_LIMBS_MAX];
-    sc_word e[SC_PRIME_LIMBS_MAX], d[SC_PRIME_LIMBS_MAX];
-    sc_word want[SC_PRIME_LIMBS_MAX];
-    size_t i, n, len;
-    int k;
+    sc_word m[SC_LIMBS_MAX], x[SC_LIMBS_MAX], e[SC_LIMBS_MAX];
+    sc_word d[SC_LIMBS_MAX], want[SC_LIMBS_MAX];
+    size_t n, len;
+    int k, squarings;
     test_random r;
     test_random_init(&r, "powers");
-    for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        n = sizes[i];
+    for (n = 1; n <= SC_PRIME_LIMBS_MAX; n++) {
         len = n * sizeof *x;
         for (k = 0; k < BN_KINDS + 20; k++) {   /* e: as above; 0 to 19 */
+            if (n % 16 > 4 && k > BN_KINDS)
+                break;
             bn_modulus(m, n, k % 2 ? BN_KINDS : k % BN_KINDS, &r);
             sc_modulus_init(&mod, m, n);
             bn_below(x, m, n, k % 3 ? BN_KINDS : k % BN_KINDS, &r);
@@ -1368,14 +1391,18 @@ static void test_bn_powers_agree_with_square_and_multiply(void)
             sc_mont_pow(d, d, e, &mod);         /* in place */
             CHECK(memcmp(d, want, len) == 0);
         }
-        bn_modulus(m, n, BN_KINDS, &r);
-        sc_modulus_init(&mod, m, n);
-        bn_below(x, m, n, BN_KINDS, &r);
-        memset(e, 0, len);
-        e[0] = 65536;
-        sc_mont_pow_65536(d, x, &mod);
-        slow_mont_pow(want, x, e, &mod);
-        CHECK(memcmp(d, want, len) == 0);
+    }
+    for (n = 1; n <= SC_LIMBS_MAX; n++) {
+        for (k = 0; k <= BN_KINDS; k++) {
+            bn_modulus(m, n, k, &r);
+            sc_modulus_init(&mod, m, n);
+            bn_below(x, m, n, (k + (int)n) % (BN_KINDS + 1), &r);
+            memcpy(want, x, n * sizeof *x);
+            for (squarings = 0; squarings < 16; squarings++)
+                sc_mont_mul(want, want, want, &mod);
+            sc_mont_pow_65536(d, x, &mod);
+            CHECK(memcmp(d, want, n * sizeof *d) == 0);
+        }
     }
 }
 
@@ -3722,6 +3749,7 @@ static const test_case test_cases_a[] = {
     TEST(bn_add_sub_and_mul_agree_with_slow_numbers),
     TEST(bn_add_mod_and_sub_mod_agree_with_slow_numbers),
     TEST(bn_mod_agrees_with_slow_numbers),
+    TEST(bn_residue_makes_a_multiple),
     TEST(bn_65537_remainder_and_inverse_are_right),
     TEST(bn_montgomery_agrees_with_slow_numbers),
     TEST(bn_powers_agree_with_square_and_multiply),

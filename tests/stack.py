@@ -29,7 +29,7 @@ CALLED_THROUGH_POINTERS = {
     # rsa_mini.c
     "sc_oaep_encrypt": RANDOM,
     "keygen_candidate": RANDOM,
-    "miller_rabin": RANDOM,
+    "prime_test_start": RANDOM,
     "crt_half": RANDOM,
     "sc_key_generate": [],              # progress
     "read_pem_body": ["read_pkcs1", "read_pkcs8", "read_openssh"],
