@@ -2,6 +2,8 @@
 # make test        run the tests; the last line says how many passed
 # make demo        see the protocol at work
 # make bench       how fast it is here (bench/compare.sh: beside others)
+# make check       every extended check (Debian), written to docs/evidence.md
+# make proof       the proof of the protocol again, where ProVerif is installed
 # make clean
 #
 # Needs a C compiler, make and sh.  Another compiler or other flags (which are
@@ -43,6 +45,12 @@ demo_client: demo_client.o $(LIBRARY)
 demo_server: demo_server.o $(LIBRARY)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ demo_server.o $(LIBRARY) $(LDLIBS)
 
+check:
+	sh tests/check.sh
+
+proof:
+	sh tests/proof.sh
+
 .SUFFIXES:
 .SUFFIXES: .c .o
 .c.o:
@@ -53,4 +61,4 @@ $(OBJECTS): secchan.h
 clean:
 	rm -f $(DEMOS) test bench/bench $(OBJECTS)
 
-.PHONY: all test demo bench test_program clean
+.PHONY: all test demo bench check proof test_program clean
