@@ -1,0 +1,145 @@
+#!/bin/sh
+# hygiene.sh: make test under MemorySanitizer, AddressSanitizer and
+# UndefinedBehaviorSanitizer; four static analyzers; depth of the stack, sizes.
+# Usage:   sh tests/hygiene.sh        from the repository's root
+# Debian: clang libclang-rt-14-dev clang-tidy cppcheck python3
+#
+# Analyzers run on the library and the demos with everything of theirs switched
+# on that finds bugs, less what follows, each with what it had found here:
+#   gcc     use-of-uninitialized-value: gcc 12 loses track of arrays filled in
+#           loops (ChaCha20's state, SHA-256's schedule); MemorySanitizer knows.
+#   clang-tidy
+#           easily-swappable-parameters, macro-parentheses: opinions; a macro's
+#           argument here may be a declaration or a statement.
+#           implicit-widening-of-multiplication-result: products of an index
+#           below 128 and a small constant.
+#           narrowing-conversions: characters from a table of ASCII.
+#           not-null-terminated-result: bytes with a length, not strings.
+#           reserved-identifier: the feature macros of POSIX and the C library.
+#           signal-handler: see demo_server.c: the handlers set one variable.
+
+name=hygiene.sh
+. tests/lib.sh
+flags="-std=c99 -D_POSIX_C_SOURCE=200809L"
+library="secchan.c rsa_mini.c bignum.c"
+sources="$library demo_client.c demo_server.c"
+
+# claim TITLE COMMAND...: a case and a row; the command's last line is its figure.
+claim() {
+    title=$1
+    shift
+    if "$@" > "$scratch/log" 2>&1; then
+        ok "$title: $(tail -n 1 "$scratch/log")"
+        result=passed
+    else
+        failed "$title" "$scratch/log"
+        result=FAILED
+    fi
+    echo "evidence: $title | $result | $(tail -n 1 "$scratch/log" | tr '|' ' ')"
+}
+
+# ---- 1. sanitizers ----------------------------------------------------------
+
+# suite SANITIZERS: make test's program, built here with them and run.
+suite() {
+    clang $flags -O1 -g -fsanitize="$1" -fno-sanitize-recover=all \
+        -o "$scratch/test" test.c $library && (cd "$scratch" && ./test)
+}
+
+# caught SANITIZER STATEMENT: a program with that fault must not end well.
+caught() {
+    printf '#include <stdlib.h>\nint main(int argc, char **argv) {
+        volatile int *p = (int *)malloc(16); (void)argv; %s; }\n' "$2" \
+        > "$scratch/fault.c"
+    clang -g -fsanitize="$1" -fno-sanitize-recover=all -o "$scratch/fault" \
+        "$scratch/fault.c" || return
+    ! "$scratch/fault" && echo "caught"
+}
+
+if caught memory 'return p[0] == 7'  > "$scratch/log" 2>&1; then
+    claim "MemorySanitizer catches a planted fault" \
+        caught memory 'return p[1] == 7'
+    claim "make test under MemorySanitizer" suite memory
+    claim "AddressSanitizer catches a planted fault" \
+        caught address 'return p[argc + 3]'
+    claim "UndefinedBehaviorSanitizer catches a planted fault" \
+        caught undefined 'return 2147483647 + argc + p[0] * 0'
+    claim "make test under both" suite address,undefined
+else
+    skipped "sanitizers: clang has none here; libclang-rt-14-dev"
+fi
+
+# ---- 2. analyzers -----------------------------------------------------------
+
+gcc_analyzer() {
+    for file in $sources; do
+        gcc $flags -fanalyzer -Wno-analyzer-use-of-uninitialized-value \
+            -Werror -c -o "$scratch/o" "$file" || return
+    done
+    echo "no findings"
+}
+
+clang_analyzer() {
+    for file in $sources; do
+        clang --analyze $flags -Xclang -analyzer-output=text -Xclang \
+            -analyzer-werror -o "$scratch/o" "$file" || return
+    done
+    echo "no findings"
+}
+
+run_cppcheck() {
+    cppcheck -q --std=c99 --enable=warning,portability,performance \
+        --error-exitcode=1 --max-configs=2 $sources && echo "no findings"
+}
+
+tidy="-*,bugprone-*,cert-*,clang-analyzer-*,portability-*,performance-*"
+for unwanted in bugprone-easily-swappable-parameters \
+    bugprone-macro-parentheses bugprone-narrowing-conversions \
+    bugprone-implicit-widening-of-multiplication-result \
+    bugprone-not-null-terminated-result bugprone-reserved-identifier \
+    cert-dcl37-c cert-dcl51-cpp bugprone-signal-handler cert-sig30-c; do
+    tidy="$tidy,-$unwanted"
+done
+run_tidy() {
+    clang-tidy --quiet --warnings-as-errors='*' -checks="$tidy" $sources -- \
+        $flags 2> /dev/null && echo "no findings"
+}
+
+# analyzer TITLE PROGRAM COMMAND
+analyzer() {
+    if has "$2"; then
+        claim "$1" "$3"
+    else
+        skipped "$1: $2 is not here"
+    fi
+}
+analyzer "gcc -fanalyzer" gcc gcc_analyzer
+analyzer "clang --analyze" clang clang_analyzer
+analyzer "cppcheck" cppcheck run_cppcheck
+analyzer "clang-tidy" clang-tidy run_tidy
+
+# ---- 3. depth and sizes -----------------------------------------------------
+
+for build in "" -DSC_WORD32 -DSC_NO_SIMD; do
+    claim "depth of the stack${build:+, $build}" python3 tests/stack.py $build
+done
+
+cat > "$scratch/sizes.c" <<'END'
+#include "secchan.h"
+#include <stdio.h>
+#define SIZE(type) printf("%s %zu, ", #type, sizeof(type))
+int main(void)
+{
+    SIZE(sc_channel);
+    SIZE(sc_conn);
+    SIZE(sc_server);
+    SIZE(sc_private_key);
+    printf("sc_public_key %zu bytes\n", sizeof(sc_public_key));
+    return 0;
+}
+END
+sizes() {
+    $CC $1 -I. -o "$scratch/sizes" "$scratch/sizes.c" && "$scratch/sizes"
+}
+claim "sizes of objects" sizes ""
+finish

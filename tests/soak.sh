@@ -1,0 +1,41 @@
+#!/bin/sh
+# soak.sh: conversations of very many messages, several rekeys each, whose memory
+# may not grow; alone, and in threads that share keys, with ThreadSanitizer.
+# Usage:   sh tests/soak.sh           from the repository's root
+#          SC_FULL=1: ten million messages instead of one
+# Debian: clang libclang-rt-14-dev
+
+name=soak.sh
+. tests/lib.sh
+flags="-std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -pedantic -pthread -I."
+sources="tests/soak.c secchan.c rsa_mini.c bignum.c"
+
+# soak CLAIM MESSAGES THREADS COMMAND...: COMMAND builds; each way MESSAGES.
+soak() {
+    claim=$1
+    n=$2
+    threads=$3
+    shift 3
+    if "$@" $flags -o "$scratch/soak" $sources > "$scratch/log" 2>&1 \
+        && "$scratch/soak" "$n" "$threads" > "$scratch/log" 2>&1; then
+        ok "$claim: $(cat "$scratch/log")"
+        result=passed
+    else
+        failed "$claim" "$scratch/log"
+        result=FAILED
+    fi
+    echo "evidence: $claim | $result | $(tail -n 1 "$scratch/log" | tr '|' ' ')"
+}
+
+n=500000
+[ -z "${SC_FULL:-}" ] || n=5000000
+soak "one conversation" $n 1 $CC -O2
+echo 'int main(void) { return 0; }' > "$scratch/empty.c"
+if clang -fsanitize=thread -o "$scratch/empty" "$scratch/empty.c" \
+    > /dev/null 2>&1; then
+    soak "eight at once in threads, ThreadSanitizer" $((n / 50)) 8 \
+        clang -O1 -g -fsanitize=thread
+else
+    skipped "threads with ThreadSanitizer: clang cannot; libclang-rt-14-dev"
+fi
+finish
