@@ -72,20 +72,57 @@ void sc_wipe(void *p, size_t len)
 
 #ifndef SC_NO_OS
 
+/* The door itself is 2a: nothing else in this file calls the system.  The rest
+ * of this section is made of it.  What fails leaves its reason in errno.
+ *
+ *   os_entropy          n <= 256 random bytes; 0 if they came
+ *   sc_now_ms           a clock that never goes back
+ *
+ *   os_start_sockets    what a process owes before its first socket
+ *   os_socket           a new one for this kind of address, or -1
+ *   os_prepare_socket   it never blocks, nor is inherited; SC_OK, SC_ERR_IO
+ *   os_option           set one of its options; 0 if that worked
+ *   os_start_connect    0: connected, or under way
+ *   os_socket_error     how that ended: 0, or an errno
+ *   os_start_listening  0 if it does; no other socket can take its address
+ *   os_accept           a socket; AGAIN: that client is lost, but not the next;
+ *                       SC_ERR_LISTEN
+ *   os_poll             what of events happened within wait_ms; 0: nothing yet,
+ *                       ask again; -1
+ *   os_recv, os_send    bytes moved, AGAIN, or SC_ERR_IO.  A reset connection
+ *                       has ended: os_recv says 0, and the channel knows
+ *                       whether it might
+ *   os_shut_writing     the peer will read an end
+ *   os_close_socket     keeps errno
+ *
+ *   os_open             a file (flags: O_*), or -1; mode: who else may read it
+ *   os_read_some, os_write_some   bytes moved, or -1; EINTR: ask again
+ *   os_seek, os_truncate, os_sync, os_close_file, os_remove   -1: failed
+ *   os_is_private       1: no other user may touch it; 0; -1: failed
+ *   os_make_folder      for this user alone; 0 if it is new
+ *   os_file_name        where in path the last name begins */
+
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+
+#define AGAIN (-1000)                   /* nothing could be moved just now */
+#define PATH_LEN_MAX 1024
+#define LINE_LEN_MAX 4096               /* what is longer is cut */
+
+/* -- 2a. the door, by POSIX ------------------------------------------------ */
+
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-/* os_entropy: n <= 256 random bytes, 0 if they came.  Both calls wait until the
- * system has been seeded, and never give fewer bytes than asked. */
+/* These calls wait until the system has been seeded, and never give fewer bytes
+ * than asked. */
 #if defined(__linux__) || defined(__CYGWIN__)
 #include <sys/random.h>
 static int os_entropy(uint8_t *out, size_t n)
@@ -111,20 +148,6 @@ static int os_entropy(uint8_t *out, size_t n)
 with -DSC_NO_OS and write sc_os_random yourself (see secchan.h)."
 #endif
 
-int sc_os_random(void *ctx, uint8_t *out, size_t len)
-{
-    size_t n, done;
-    (void)ctx;
-    for (done = 0; done < len; done += n) {
-        n = len - done < 256 ? len - done : 256;
-        if (os_entropy(out + done, n) != 0) {
-            sc_wipe(out, len);
-            return SC_ERR_RANDOM;
-        }
-    }
-    return SC_OK;
-}
-
 uint64_t sc_now_ms(void)
 {
     struct timespec t;
@@ -132,53 +155,89 @@ uint64_t sc_now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* -- sockets: non-blocking, so that poll() alone decides how long to wait -- */
-
-#define AGAIN (-1000)                   /* nothing could be moved just now */
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0                  /* macOS: SO_NOSIGPIPE, below */
 #endif
 
+static void os_start_sockets(void)
+{
+}
+
+static int os_socket(const struct addrinfo *a)
+{
+    return socket(a->ai_family, a->ai_socktype, a->ai_protocol);
+}
+
+static int os_option(int fd, int level, int option, int value)
+{
+    return setsockopt(fd, level, option, &value, sizeof value);
+}
+
 static int os_prepare_socket(int fd)
 {
-    int one = 1, flags = fcntl(fd, F_GETFL);
+    int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0
         || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return SC_ERR_IO;
     /* Records are whole thoughts: no waiting for more to fill a packet.  Fails
      * harmlessly on sockets that are not TCP. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)os_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 #ifdef SO_NOSIGPIPE
-    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &one, sizeof one);
+    (void)os_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
 #endif
     return SC_OK;
 }
 
-/* os_wait: until fd is ready for events, or until_ms (0: for ever).  Gives what
- * happened, or SC_ERR_TIMEOUT, SC_ERR_IO. */
-static int os_wait(int fd, int events, uint64_t until_ms)
+static int os_start_connect(int fd, const struct addrinfo *a)
 {
-    struct pollfd p;
-    for (;;) {
-        uint64_t now = sc_now_ms(), left = 60000;
-        int n;
-        if (until_ms != 0 && now >= until_ms)
-            return SC_ERR_TIMEOUT;
-        if (until_ms != 0 && until_ms - now < left)
-            left = until_ms - now;
-        p.fd = fd;
-        p.events = (short)events;
-        p.revents = 0;
-        n = poll(&p, 1, (int)left);
-        if (n > 0)
-            return p.revents;
-        if (n < 0 && errno != EINTR && errno != EAGAIN)
-            return SC_ERR_IO;
-    }
+    return connect(fd, a->ai_addr, a->ai_addrlen) == 0 || errno == EINPROGRESS
+           || errno == EINTR ? 0 : -1;
 }
 
-/* os_recv, os_send: bytes moved, AGAIN, or SC_ERR_IO.  A reset connection has
- * ended: os_recv says 0, and the channel knows whether it might. */
+static int os_socket_error(int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error
+                                                                   : errno;
+}
+
+static int os_start_listening(int fd, const struct addrinfo *a)
+{
+    /* at once, although connections of the last server may still linger */
+    (void)os_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    return bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, 511) == 0
+           ? 0 : -1;
+}
+
+/* is_about_one_client: accept() failed, but the next may not: the client has
+ * gone, or its network has (Linux tells that here). */
+static int is_about_one_client(int error)
+{
+    return error == EINTR || error == EAGAIN || error == EWOULDBLOCK
+        || error == ECONNABORTED || error == EPROTO || error == ENETDOWN
+        || error == ENETUNREACH || error == EHOSTUNREACH;
+}
+
+static int os_accept(int listen_fd)
+{
+    int fd = accept(listen_fd, NULL, NULL);
+    if (fd >= 0)
+        return fd;
+    return is_about_one_client(errno) ? AGAIN : SC_ERR_LISTEN;
+}
+
+static int os_poll(int fd, int events, int wait_ms)
+{
+    struct pollfd p;
+    p.fd = fd;
+    p.events = (short)events;
+    p.revents = 0;
+    if (poll(&p, 1, wait_ms) >= 0)
+        return p.revents;
+    return errno == EINTR || errno == EAGAIN ? 0 : -1;
+}
+
 static long os_recv(int fd, void *buf, size_t len)
 {
     ssize_t n;
@@ -203,6 +262,111 @@ static long os_send(int fd, const void *buf, size_t len)
     return errno == EAGAIN || errno == EWOULDBLOCK ? AGAIN : SC_ERR_IO;
 }
 
+static void os_shut_writing(int fd)
+{
+    (void)shutdown(fd, SHUT_WR);
+}
+
+static void os_close_socket(int fd)
+{
+    int error = errno;
+    (void)close(fd);
+    errno = error;
+}
+
+static int os_open(const char *path, int flags, unsigned mode)
+{
+    return open(path, flags | O_CLOEXEC, (mode_t)mode);
+}
+
+static long os_read_some(int fd, void *buf, size_t len)
+{
+    return (long)read(fd, buf, len);
+}
+
+static long os_write_some(int fd, const void *buf, size_t len)
+{
+    return (long)write(fd, buf, len);
+}
+
+static long os_seek(int fd, long offset, int whence)
+{
+    return (long)lseek(fd, (off_t)offset, whence);
+}
+
+static int os_truncate(int fd, long len)
+{
+    return ftruncate(fd, (off_t)len);
+}
+
+static int os_sync(int fd)
+{
+    return fsync(fd);
+}
+
+static int os_close_file(int fd)
+{
+    return close(fd);
+}
+
+static int os_remove(const char *path)
+{
+    return unlink(path);
+}
+
+static int os_is_private(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return -1;
+    return (st.st_mode & 077) == 0;
+}
+
+static int os_make_folder(const char *path)
+{
+    return mkdir(path, 0700);
+}
+
+static const char *os_file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+/* -- 2b. random bytes, sockets --------------------------------------------- */
+
+int sc_os_random(void *ctx, uint8_t *out, size_t len)
+{
+    size_t n, done;
+    (void)ctx;
+    for (done = 0; done < len; done += n) {
+        n = len - done < 256 ? len - done : 256;
+        if (os_entropy(out + done, n) != 0) {
+            sc_wipe(out, len);
+            return SC_ERR_RANDOM;
+        }
+    }
+    return SC_OK;
+}
+
+/* os_wait: until fd is ready for events (POLLIN, POLLOUT), or until_ms (0: for
+ * ever).  Gives what happened, or SC_ERR_TIMEOUT, SC_ERR_IO.  Sockets do not
+ * block, so that this alone decides how long to wait. */
+static int os_wait(int fd, int events, uint64_t until_ms)
+{
+    for (;;) {
+        uint64_t now = sc_now_ms(), left = 60000;
+        int happened;
+        if (until_ms != 0 && now >= until_ms)
+            return SC_ERR_TIMEOUT;
+        if (until_ms != 0 && until_ms - now < left)
+            left = until_ms - now;
+        happened = os_poll(fd, events, (int)left);
+        if (happened != 0)
+            return happened > 0 ? happened : SC_ERR_IO;
+    }
+}
+
 /* os_drain: shut down writing, then read and drop what still comes, until the
  * peer ends or until_ms.  Closing with bytes unread would reset the connection
  * and could destroy the CLOSE that is under way. */
@@ -210,7 +374,7 @@ static void os_drain(int fd, uint64_t until_ms)
 {
     char dropped[1024];
     long n;
-    (void)shutdown(fd, SHUT_WR);
+    os_shut_writing(fd);
     while (sc_now_ms() < until_ms) {
         n = os_recv(fd, dropped, sizeof dropped);
         if (n == AGAIN ? os_wait(fd, POLLIN, until_ms) < 0 : n <= 0)
@@ -224,6 +388,7 @@ static struct addrinfo *os_resolve(const char *host, unsigned port, int family,
 {
     struct addrinfo hints, *list = NULL;
     char service[8];
+    os_start_sockets();
     memset(&hints, 0, sizeof hints);
     hints.ai_family = family;
     hints.ai_socktype = SOCK_STREAM;
@@ -235,25 +400,19 @@ static struct addrinfo *os_resolve(const char *host, unsigned port, int family,
 /* os_connect: a socket connected to one address, or an error. */
 static int os_connect(const struct addrinfo *a, uint64_t until_ms, int *fd)
 {
-    int error = 0, events;
-    socklen_t len = sizeof error;
-    *fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
+    int error, events;
+    *fd = os_socket(a);
     if (*fd < 0)
         return SC_ERR_IO;
-    if (os_prepare_socket(*fd) == SC_OK
-        && (connect(*fd, a->ai_addr, a->ai_addrlen) == 0
-            || errno == EINPROGRESS || errno == EINTR)) {
+    if (os_prepare_socket(*fd) == SC_OK && os_start_connect(*fd, a) == 0) {
         events = os_wait(*fd, POLLOUT, until_ms);
-        if (events >= 0
-            && getsockopt(*fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0
-            && error == 0)
+        error = events == SC_ERR_TIMEOUT ? ETIMEDOUT : os_socket_error(*fd);
+        if (events >= 0 && error == 0)
             return SC_OK;
-        if (events == SC_ERR_TIMEOUT)
-            error = ETIMEDOUT;
     } else {
         error = errno;
     }
-    (void)close(*fd);
+    os_close_socket(*fd);
     *fd = -1;
     errno = error;
     return error == ETIMEDOUT ? SC_ERR_TIMEOUT : SC_ERR_CONNECT;
@@ -290,19 +449,14 @@ int sc_dial(const char *host, unsigned port, unsigned timeout_ms, int *fd)
 
 static int os_listen(const struct addrinfo *a)
 {
-    int one = 1, zero = 0, error, fd;
-    fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
+    int fd = os_socket(a);
     if (fd < 0)
         return -1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (a->ai_family == AF_INET6)       /* "::" is to mean IPv4, too */
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
-    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, 511) == 0
-        && os_prepare_socket(fd) == SC_OK)
+        (void)os_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    if (os_start_listening(fd, a) == 0 && os_prepare_socket(fd) == SC_OK)
         return fd;
-    error = errno;
-    (void)close(fd);
-    errno = error;
+    os_close_socket(fd);
     return -1;
 }
 
@@ -335,17 +489,14 @@ int sc_listen(const char *host, unsigned port, int *listen_fd)
     return e;
 }
 
-/* -- files ------------------------------------------------------------------ */
-
-#define PATH_LEN_MAX 1024
-#define LINE_LEN_MAX 4096               /* what is longer is cut */
+/* -- 2c. files ------------------------------------------------------------- */
 
 /* os_read: up to len bytes from a file; fewer at its end only; -1: error. */
 static long os_read(int fd, void *buf, size_t len)
 {
     size_t done = 0;
     while (done < len) {
-        ssize_t n = read(fd, (char *)buf + done, len - done);
+        long n = os_read_some(fd, (char *)buf + done, len - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -361,7 +512,7 @@ static int os_write(int fd, const void *buf, size_t len)
 {
     size_t done = 0;
     while (done < len) {
-        ssize_t n = write(fd, (const char *)buf + done, len - done);
+        long n = os_write_some(fd, (const char *)buf + done, len - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -379,7 +530,7 @@ static int os_each_line(const char *path, line_fn take, void *ctx)
     char line[LINE_LEN_MAX], chunk[512];
     size_t len = 0, number = 1, i;
     long n = 1;
-    int error, result = SC_MORE, fd = open(path, O_RDONLY | O_CLOEXEC);
+    int error, result = SC_MORE, fd = os_open(path, O_RDONLY, 0);
     if (fd < 0)
         return SC_ERR_FILE;
     while (result == SC_MORE && n > 0) {
@@ -400,7 +551,7 @@ static int os_each_line(const char *path, line_fn take, void *ctx)
     else if (result == SC_MORE && len > 0)      /* no newline at the end */
         result = take(ctx, line, len, number);
     error = errno;
-    (void)close(fd);
+    (void)os_close_file(fd);
     errno = error;
     return result;
 }
@@ -411,18 +562,18 @@ static int os_create(const char *path, unsigned mode, const char *text,
                      size_t len)
 {
     int error, e = SC_ERR_FILE;
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
+    int fd = os_open(path, O_WRONLY | O_CREAT | O_EXCL, mode);
     if (fd < 0)
         return errno == EEXIST ? SC_ERR_FILE_EXISTS : SC_ERR_FILE;
-    if (os_write(fd, text, len) == SC_OK && fsync(fd) == 0)
+    if (os_write(fd, text, len) == SC_OK && os_sync(fd) == 0)
         e = SC_OK;
     error = errno;
-    if (close(fd) != 0 && e == SC_OK) {
+    if (os_close_file(fd) != 0 && e == SC_OK) {
         error = errno;
         e = SC_ERR_FILE;
     }
     if (e != SC_OK)
-        (void)unlink(path);
+        (void)os_remove(path);
     errno = error;
     return e;
 }
@@ -432,17 +583,17 @@ static int os_create(const char *path, unsigned mode, const char *text,
 static int os_open_append(const char *path)
 {
     char folder[PATH_LEN_MAX];
-    const char *slash = strrchr(path, '/');
-    int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC;
-    int fd = open(path, flags, 0600);
-    if (fd >= 0 || errno != ENOENT || slash == NULL
-        || (size_t)(slash - path) >= sizeof folder)
+    size_t folder_len = (size_t)(os_file_name(path) - path);
+    int flags = O_RDWR | O_APPEND | O_CREAT;
+    int fd = os_open(path, flags, 0600);
+    if (fd >= 0 || errno != ENOENT || folder_len == 0
+        || folder_len > sizeof folder)
         return fd;
-    memcpy(folder, path, (size_t)(slash - path));
-    folder[slash - path] = '\0';
-    if (mkdir(folder, 0700) != 0 && errno == EEXIST)
+    memcpy(folder, path, folder_len - 1);       /* but for the slash */
+    folder[folder_len - 1] = '\0';
+    if (os_make_folder(folder) != 0 && errno == EEXIST)
         errno = ENOENT;                 /* the folder was not what is missing */
-    return open(path, flags, 0600);
+    return os_open(path, flags, 0600);
 }
 
 /* os_append_line: add a line (with its newline) in one write; a last line that
@@ -451,19 +602,20 @@ static int os_append_line(const char *path, const char *line, size_t len)
 {
     char last;
     int error, e = SC_ERR_FILE, fd = os_open_append(path);
-    off_t end;
+    long end;
     if (fd < 0)
         return SC_ERR_FILE;
-    end = lseek(fd, 0, SEEK_END);
+    end = os_seek(fd, 0, SEEK_END);
     if (end >= 0
-        && (end == 0 || (pread(fd, &last, 1, end - 1) == 1
+        && (end == 0 || (os_seek(fd, end - 1, SEEK_SET) >= 0
+                         && os_read(fd, &last, 1) == 1
                          && (last == '\n' || os_write(fd, "\n", 1) == SC_OK)))
-        && os_write(fd, line, len) == SC_OK && fsync(fd) == 0)
+        && os_write(fd, line, len) == SC_OK && os_sync(fd) == 0)
         e = SC_OK;
     error = errno;
-    if (e != SC_OK && end >= 0 && ftruncate(fd, end) != 0)
+    if (e != SC_OK && end >= 0 && os_truncate(fd, end) != 0)
         error = errno;                  /* half a line is left */
-    (void)close(fd);
+    (void)os_close_file(fd);
     errno = error;
     return e;
 }
@@ -472,15 +624,15 @@ static int os_append_line(const char *path, const char *line, size_t len)
 static int os_read_private(const char *path, char *buf, size_t buf_max,
                            size_t *len)
 {
-    struct stat st;
     long n;
-    int error, e = SC_OK, fd = open(path, O_RDONLY | O_CLOEXEC);
+    int is_private, error, e = SC_OK, fd = os_open(path, O_RDONLY, 0);
     *len = 0;
     if (fd < 0)
         return SC_ERR_FILE;
-    if (fstat(fd, &st) != 0 || (n = os_read(fd, buf, buf_max)) < 0) {
+    is_private = os_is_private(fd);
+    if (is_private < 0 || (n = os_read(fd, buf, buf_max)) < 0) {
         e = SC_ERR_FILE;
-    } else if ((st.st_mode & 077) != 0) {
+    } else if (!is_private) {
         e = SC_ERR_FILE_MODE;
     } else if ((size_t)n == buf_max) {
         e = SC_ERR_KEY_FORMAT;          /* too long for a key */
@@ -488,7 +640,7 @@ static int os_read_private(const char *path, char *buf, size_t buf_max,
         *len = (size_t)n;
     }
     error = errno;
-    (void)close(fd);
+    (void)os_close_file(fd);
     errno = error;
     return e;
 }
@@ -2399,15 +2551,6 @@ int sc_connect(sc_conn *c, const char *host, unsigned port,
     return e == SC_OK ? sc_connect_fd(c, fd, options) : e;
 }
 
-/* is_about_one_client: accept() failed, but the next one may not: the client has
- * gone, or its network has (Linux tells that here). */
-static int is_about_one_client(int error)
-{
-    return error == EINTR || error == EAGAIN || error == EWOULDBLOCK
-        || error == ECONNABORTED || error == EPROTO || error == ENETDOWN
-        || error == ENETUNREACH || error == EHOSTUNREACH;
-}
-
 int sc_accept(sc_conn *c, int listen_fd, sc_server *server)
 {
     unsigned wait_ms;
@@ -2422,11 +2565,11 @@ int sc_accept(sc_conn *c, int listen_fd, sc_server *server)
             continue;
         if (e < 0)
             return SC_ERR_LISTEN;
-        fd = accept(listen_fd, NULL, NULL);
+        fd = os_accept(listen_fd);
         if (fd >= 0)
             return sc_accept_fd(c, fd, server);
-        if (!is_about_one_client(errno))
-            return SC_ERR_LISTEN;
+        if (fd != AGAIN)
+            return fd;
     }
 }
 
@@ -2571,7 +2714,7 @@ int sc_finish(sc_conn *c)
     e = conn_say_bye(c);
 #ifndef SC_NO_OS
     if (c->fd >= 0)
-        (void)shutdown(c->fd, SHUT_WR);
+        os_shut_writing(c->fd);
 #endif
     return e;
 }
@@ -2590,7 +2733,7 @@ int sc_close(sc_conn *c)
     if (c->fd >= 0) {
         if (c->channel.sent_close)
             os_drain(c->fd, sc_now_ms() + DRAIN_MS);
-        (void)close(c->fd);
+        os_close_socket(c->fd);
     }
 #endif
     sc_end(&c->channel);
@@ -2944,7 +3087,7 @@ int sc_key_save(const sc_private_key *key, const char *path,
         e = os_create(pub, 0644, line, line_len);
         if (e != SC_OK) {               /* both, or none */
             error = errno;
-            (void)unlink(path);
+            (void)os_remove(path);
             errno = error;
         }
     }
