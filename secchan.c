@@ -112,6 +112,8 @@ void sc_wipe(void *p, size_t len)
 
 /* -- 2a. the door, by POSIX ------------------------------------------------ */
 
+#if !defined(_WIN32)
+
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -332,6 +334,234 @@ static const char *os_file_name(const char *path)
     const char *slash = strrchr(path, '/');
     return slash == NULL ? path : slash + 1;
 }
+
+#else
+
+/* -- 2a. the door, by Windows ---------------------------------------------- */
+
+/* A SOCKET is a handle, of which Windows uses 32 bits: as an int it is whole,
+ * and the invalid one is -1.  Needs ws2_32 (-lws2_32). */
+#include <winsock2.h>                   /* before windows.h */
+#include <ws2tcpip.h>
+#include <windows.h>
+#include <ntsecapi.h>
+#include <direct.h>
+#include <io.h>
+#include <sys/stat.h>
+
+/* RtlGenRandom is where rand_s and BCryptGenRandom arrive, too; it is in a
+ * library that is always linked (advapi32), which bcrypt is not. */
+static int os_entropy(uint8_t *out, size_t n)
+{
+    return RtlGenRandom(out, (ULONG)n) ? 0 : -1;
+}
+
+uint64_t sc_now_ms(void)
+{
+    return GetTickCount64();            /* goes on every 16 ms or sooner */
+}
+
+/* Winsock is asked whether it was started, so that we need not remember.  If
+ * two threads start it at once, it counts that and works. */
+static void os_start_sockets(void)
+{
+    WSADATA unused;
+    if (closesocket(INVALID_SOCKET) != 0
+        && WSAGetLastError() == WSANOTINITIALISED)
+        (void)WSAStartup(MAKEWORD(2, 2), &unused);
+}
+
+/* set_errno: to what an error of Winsock is called elsewhere; gives that. */
+static int set_errno(int error)
+{
+    static const struct {
+        int winsock, posix;
+    } same[] = {
+        { 0, 0 }, { WSAEWOULDBLOCK, EAGAIN }, { WSAECONNRESET, ECONNRESET },
+        { WSAECONNABORTED, ECONNRESET }, { WSAENETRESET, ECONNRESET },
+        { WSAETIMEDOUT, ETIMEDOUT }, { WSAECONNREFUSED, ECONNREFUSED },
+        { WSAEADDRINUSE, EADDRINUSE }, { WSAEACCES, EACCES },
+        { WSAEADDRNOTAVAIL, EADDRNOTAVAIL }, { WSAEMFILE, EMFILE },
+        { WSAEAFNOSUPPORT, EAFNOSUPPORT }
+    };
+    size_t i, n = sizeof same / sizeof same[0];
+    for (i = 0; i < n && same[i].winsock != error; i++)
+        continue;
+    errno = i < n ? same[i].posix : EIO;
+    return errno;
+}
+
+/* socket_result: -1 and errno if a call of Winsock has failed. */
+static int socket_result(int result)
+{
+    return result >= 0 ? result : (set_errno(WSAGetLastError()), -1);
+}
+
+static int os_socket(const struct addrinfo *a)
+{
+    return socket_result((int)socket(a->ai_family, a->ai_socktype,
+                                     a->ai_protocol));
+}
+
+static int os_option(int fd, int level, int option, int value)
+{
+    return socket_result(setsockopt((SOCKET)fd, level, option,
+                                    (const char *)&value, (int)sizeof value));
+}
+
+static int os_prepare_socket(int fd)
+{
+    u_long one = 1;
+    if (ioctlsocket((SOCKET)fd, (long)FIONBIO, &one) != 0)
+        return SC_ERR_IO;
+    (void)SetHandleInformation((HANDLE)(SOCKET)fd, HANDLE_FLAG_INHERIT, 0);
+    (void)os_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);   /* as for POSIX */
+    /* select() calls urgent bytes exceptional: let them be bytes like others */
+    (void)os_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+    return SC_OK;
+}
+
+static int os_start_connect(int fd, const struct addrinfo *a)
+{
+    int r = socket_result(connect((SOCKET)fd, a->ai_addr, (int)a->ai_addrlen));
+    return r == 0 || errno == EAGAIN ? 0 : -1;
+}
+
+static int os_socket_error(int fd)
+{
+    int error = 0, len = (int)sizeof error;
+    if (getsockopt((SOCKET)fd, SOL_SOCKET, SO_ERROR, (char *)&error, &len) != 0)
+        error = WSAGetLastError();
+    return set_errno(error);
+}
+
+static int os_start_listening(int fd, const struct addrinfo *a)
+{
+    /* Without this other programs can take our port.  SO_REUSEADDR would invite
+     * them to, and is not needed to start again at once. */
+    (void)os_option(fd, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
+    return socket_result(bind((SOCKET)fd, a->ai_addr, (int)a->ai_addrlen)) == 0
+           ? socket_result(listen((SOCKET)fd, 511)) : -1;
+}
+
+static int os_accept(int listen_fd)
+{
+    int fd = socket_result((int)accept((SOCKET)listen_fd, NULL, NULL));
+    if (fd >= 0)
+        return fd;
+    return errno == EAGAIN || errno == ECONNRESET ? AGAIN : SC_ERR_LISTEN;
+}
+
+/* By select(): WSAPoll() does not tell that a connect failed before Windows 10,
+ * version 2004. */
+static int os_poll(int fd, int events, int wait_ms)
+{
+    fd_set in, out, failed;
+    struct timeval wait;
+    in.fd_count = (events & POLLIN) != 0;
+    out.fd_count = failed.fd_count = (events & POLLOUT) != 0;
+    in.fd_array[0] = out.fd_array[0] = failed.fd_array[0] = (SOCKET)fd;
+    wait.tv_sec = wait_ms / 1000;
+    wait.tv_usec = wait_ms % 1000 * 1000;
+    if (socket_result(select(0, in.fd_count > 0 ? &in : NULL,
+                             out.fd_count > 0 ? &out : NULL,
+                             failed.fd_count > 0 ? &failed : NULL, &wait)) < 0)
+        return -1;
+    return (in.fd_count > 0 ? POLLIN : 0)
+         | (out.fd_count + failed.fd_count > 0 ? POLLOUT : 0);
+}
+
+static long os_recv(int fd, void *buf, size_t len)
+{
+    int want = len < SC_FRAME_MAX ? (int)len : SC_FRAME_MAX;
+    int n = socket_result(recv((SOCKET)fd, (char *)buf, want, 0));
+    if (n >= 0)
+        return n;
+    return errno == EAGAIN ? AGAIN : errno == ECONNRESET ? 0 : SC_ERR_IO;
+}
+
+static long os_send(int fd, const void *buf, size_t len)
+{
+    int want = len < SC_FRAME_MAX ? (int)len : SC_FRAME_MAX;
+    int n = socket_result(send((SOCKET)fd, (const char *)buf, want, 0));
+    if (n >= 0)
+        return n;
+    return errno == EAGAIN ? AGAIN : SC_ERR_IO;
+}
+
+static void os_shut_writing(int fd)
+{
+    (void)shutdown((SOCKET)fd, SD_SEND);
+}
+
+static void os_close_socket(int fd)
+{
+    (void)closesocket((SOCKET)fd);      /* has an error of its own, not errno */
+}
+
+/* Who may read a new file is inherited from its folder: mode says nothing. */
+static int os_open(const char *path, int flags, unsigned mode)
+{
+    (void)mode;
+    return _open(path, flags | _O_BINARY | _O_NOINHERIT, _S_IREAD | _S_IWRITE);
+}
+
+static long os_read_some(int fd, void *buf, size_t len)
+{
+    return _read(fd, buf, (unsigned)len);
+}
+
+static long os_write_some(int fd, const void *buf, size_t len)
+{
+    return _write(fd, buf, (unsigned)len);
+}
+
+static long os_seek(int fd, long offset, int whence)
+{
+    return _lseek(fd, offset, whence);
+}
+
+static int os_truncate(int fd, long len)
+{
+    return _chsize(fd, len);
+}
+
+static int os_sync(int fd)
+{
+    return _commit(fd);
+}
+
+static int os_close_file(int fd)
+{
+    return _close(fd);
+}
+
+static int os_remove(const char *path)
+{
+    return _unlink(path);
+}
+
+static int os_is_private(int fd)
+{
+    (void)fd;                           /* cannot be told by any mode bits */
+    return 1;
+}
+
+static int os_make_folder(const char *path)
+{
+    return _mkdir(path);
+}
+
+static const char *os_file_name(const char *path)
+{
+    const char *name = path;
+    for (; *path != '\0'; path++)
+        if (*path == '/' || *path == '\\')
+            name = path + 1;
+    return name;
+}
+
+#endif /* _WIN32 */
 
 /* -- 2b. random bytes, sockets --------------------------------------------- */
 

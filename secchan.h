@@ -21,6 +21,8 @@
 #define _POSIX_C_SOURCE 200809L         /* before any other header */
 #elif defined(__APPLE__) && !defined(_DARWIN_C_SOURCE)
 #define _DARWIN_C_SOURCE
+#elif defined(_WIN32) && !defined(_WIN32_WINNT)
+#define _WIN32_WINNT 0x0600             /* Windows Vista */
 #endif
 #endif
 
