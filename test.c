@@ -1,8 +1,8 @@
 /* test.c: what secchan claims, tried.  "make test" runs all of it, "./test NAME"
  * the tests whose names contain NAME, "./test -l" lists them.
- * Map:    1 harness   2 hashes and cipher   3 big numbers   4 RSA   5 key files
- *         6 known_hosts, authorized_keys   7 handshake   8 records
- *         9 server's short-lived key   10 blocking layer   11 main
+ * Map:    1 harness   1b the system   2 hashes and cipher   3 big numbers
+ *         4 RSA   5 key files   6 known_hosts, authorized_keys   7 handshake
+ *         8 records   9 server's short-lived key   10 blocking layer   11 main
  * Needs:  a C compiler.  tests/session.txt and ../shared/vectors are read when
  *         they are there; what is missing is said and counted as skipped.
  * Names:  test_<room>_<claim>: the name is the sentence that is tested. */
@@ -116,6 +116,165 @@ typedef struct {
     const char *name;
     void (*run)(void);
 } test_case;
+
+/* ---- 1b. the system ------------------------------------------------------ */
+
+/* Files, sockets and processes, as far as tests want them.  A test's other end
+ * is a process of its own: a copy of this one that does other_end(fd). */
+typedef void (*test_end_fn)(int fd);
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TEST_POSIX 1                    /* modes, symbolic links, signals */
+typedef pid_t test_process;
+
+static int test_make_temporary(char *path)      /* a new folder */
+{
+    (void)strcpy(path, "/tmp/secchan-test-XXXXXX");
+    return mkdtemp(path) != NULL;
+}
+
+static int test_make_folder(const char *path)
+{
+    return mkdir(path, 0700);
+}
+
+static int test_chmod(const char *path, unsigned mode)
+{
+    return chmod(path, (mode_t)mode);
+}
+
+static unsigned test_umask(unsigned mask)
+{
+    return (unsigned)umask((mode_t)mask);
+}
+
+static int test_link(const char *to, const char *path)
+{
+    return symlink(to, path);
+}
+
+static int test_reads_anything(void)    /* whatever its mode */
+{
+    return geteuid() == 0;
+}
+
+static void test_sleep_ms(long ms)
+{
+    struct timespec t;
+    t.tv_sec = ms / 1000;
+    t.tv_nsec = ms % 1000 * 1000000;
+    nanosleep(&t, NULL);
+}
+
+static int test_has_network(void)       /* can a socket have 127.0.0.1? */
+{
+    struct sockaddr_in a;
+    int holds, fd = socket(AF_INET, SOCK_STREAM, 0);
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    holds = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
+    if (fd >= 0)
+        close(fd);
+    return holds;
+}
+
+static unsigned test_port_of(int fd)    /* 0: cannot be told */
+{
+    struct sockaddr_in a;
+    socklen_t a_len = sizeof a;
+    return getsockname(fd, (struct sockaddr *)&a, &a_len) == 0
+           ? ntohs(a.sin_port) : 0;
+}
+
+static int test_never_block(int fd)
+{
+    return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+static int test_take_little(int fd)     /* at a time */
+{
+    int n = 4096;
+    return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, sizeof n);
+}
+
+static long test_read(int fd, void *buf, size_t len)
+{
+    return (long)read(fd, buf, len);
+}
+
+static long test_write(int fd, const void *buf, size_t len)
+{
+    return (long)write(fd, buf, len);
+}
+
+static void test_close(int fd)
+{
+    close(fd);
+}
+
+static int test_is_closed(int fd)
+{
+    return fcntl(fd, F_GETFD) == -1;
+}
+
+static void test_no_sigpipe(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* test_spawn: start other_end, with the other end of a new pair of sockets if
+ * fd is not NULL. */
+static test_process test_spawn(test_end_fn other_end, int *fd)
+{
+    int ends[2] = {-1, -1};
+    pid_t pid;
+    if (fd != NULL)
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        test_failed_checks = 0;
+        signal(SIGPIPE, SIG_DFL);
+        close(ends[0]);
+        other_end(ends[1]);
+        fflush(stdout);
+        _exit(test_failed_checks > 0);
+    }
+    CHECK(pid > 0);
+    close(ends[1]);
+    if (fd != NULL)
+        *fd = ends[0];
+    return pid;
+}
+
+static int test_wait(test_process pid)
+{
+    int status = -1;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return status;
+}
+
+static void test_kill(test_process pid)
+{
+    CHECK(kill(pid, SIGKILL) == 0);
+    (void)test_wait(pid);
+}
+
+/* test_reap: its checks held, and no signal such as SIGPIPE ended it. */
+static void test_reap(test_process pid)
+{
+    CHECK(test_wait(pid) == 0);
+}
 
 /* ---- 2. hashes and cipher ------------------------------------------------ */
 
@@ -3073,24 +3232,21 @@ static void test_keyfile_fingerprint_and_picture_are_ssh_keygen_s(void)
 
 /* -- key files on disk -- */
 
-#if !defined(_WIN32) && !defined(SC_NO_OS)
-#include <sys/stat.h>
-#include <unistd.h>
+#if !defined(SC_NO_OS)
 #define TEST_FILES 1
 
 /* A new folder for the files of the running test. */
-static char test_folder[64];
+static char test_folder[300];
 
 static int folder_begin(void)
 {
-    (void)strcpy(test_folder, "/tmp/secchan-test-XXXXXX");
-    return CHECK(mkdtemp(test_folder) != NULL);
+    return CHECK(test_make_temporary(test_folder));
 }
 
 /* in_folder: the path of one of the files folder_end knows how to remove. */
 static const char *in_folder(const char *name)
 {
-    static char path[8][100];
+    static char path[8][400];
     static unsigned turn;
     char *p = path[turn++ % 8];
     (void)snprintf(p, sizeof path[0], "%s/%s", test_folder, name);
@@ -3121,28 +3277,36 @@ static int file_holds(const char *name, const char *text, size_t len)
     return f != NULL && fclose(f) == 0 && n == len && memcmp(got, text, n) == 0;
 }
 
-static unsigned file_mode(const char *name)
+/* file_is: there, with this mode where there are modes. */
+static int file_is(const char *name, unsigned mode)
 {
     struct stat st;
-    return stat(in_folder(name), &st) == 0 ? (unsigned)st.st_mode & 0777 : 0;
+    return stat(in_folder(name), &st) == 0
+        && (!TEST_POSIX || ((unsigned)st.st_mode & 0777) == mode);
+}
+
+static int file_is_missing(const char *name)
+{
+    struct stat st;
+    return stat(in_folder(name), &st) != 0;
 }
 
 /* The private half is its owner's alone from its first moment, whatever the
  * umask; the public half is the line ssh-keygen would write. */
 static void test_keyfile_save_makes_a_private_file_and_its_public_line(void)
 {
-    static const mode_t masks[] = { 0, 022, 077 };
+    static const unsigned masks[] = { 0, 022, 077 };
     static char line[SC_PUBLIC_LINE_MAX];
     sc_private_key key;
     size_t i, len;
     for (i = 0; i < sizeof masks / sizeof *masks; i++) {
-        mode_t before = umask(masks[i]);
+        unsigned before = test_umask(masks[i]);
         if (!folder_begin())
             return;
         CHECK(sc_key_save(test_key(2048), in_folder("key"), "published")
               == SC_OK);
-        (void)umask(before);
-        CHECK(file_mode("key") == 0600);
+        (void)test_umask(before);
+        CHECK(file_is("key", 0600));
         len = put_text(line, published_line);
         CHECK(file_holds("key.pub", line, len + put_text(line + len, "\n")));
         CHECK(sc_key_load(&key, in_folder("key")) == SC_OK);
@@ -3153,24 +3317,25 @@ static void test_keyfile_save_makes_a_private_file_and_its_public_line(void)
 
 static void test_keyfile_save_overwrites_nothing(void)
 {
-    struct stat st;
     if (!folder_begin())
         return;
     file_write("key", "mine", 4);
     CHECK(sc_key_save(test_key(2048), in_folder("key"), "")
           == SC_ERR_FILE_EXISTS);
-    CHECK(file_holds("key", "mine", 4) && file_mode("key.pub") == 0);
+    CHECK(file_holds("key", "mine", 4) && file_is_missing("key.pub"));
     CHECK(remove(in_folder("key")) == 0);
     file_write("key.pub", "mine", 4);
     CHECK(sc_key_save(test_key(2048), in_folder("key"), "")
           == SC_ERR_FILE_EXISTS);
     CHECK(file_holds("key.pub", "mine", 4));
-    CHECK(stat(in_folder("key"), &st) != 0);    /* and no half of a pair */
+    CHECK(file_is_missing("key"));              /* and no half of a pair */
     CHECK(remove(in_folder("key.pub")) == 0);
-    CHECK(symlink(in_folder("new"), in_folder("key")) == 0);
-    CHECK(sc_key_save(test_key(2048), in_folder("key"), "")
-          == SC_ERR_FILE_EXISTS);               /* does not follow a link */
-    CHECK(stat(in_folder("new"), &st) != 0);
+    if (TEST_POSIX) {
+        CHECK(test_link(in_folder("new"), in_folder("key")) == 0);
+        CHECK(sc_key_save(test_key(2048), in_folder("key"), "")
+              == SC_ERR_FILE_EXISTS);           /* does not follow a link */
+        CHECK(file_is_missing("new"));
+    }
     CHECK(sc_key_save(test_key(2048), in_folder("nowhere/key"), "")
           == SC_ERR_FILE);
     folder_end();
@@ -3178,21 +3343,25 @@ static void test_keyfile_save_overwrites_nothing(void)
 
 static void test_keyfile_load_refuses_a_file_others_can_touch(void)
 {
-    static const mode_t bad[] = { 0644, 0640, 0604, 0620, 0602, 0666, 0777 };
-    static const mode_t good[] = { 0600, 0400, 0700 };
+    static const unsigned bad[] = { 0644, 0640, 0604, 0620, 0602, 0666, 0777 };
+    static const unsigned good[] = { 0600, 0400, 0700 };
     sc_private_key key;
     size_t i;
+    if (!TEST_POSIX) {
+        test_skip("files have no modes here");
+        return;
+    }
     if (!folder_begin())
         return;
     file_write("key", published_key, strlen(published_key));
     for (i = 0; i < sizeof bad / sizeof *bad; i++) {
-        CHECK(chmod(in_folder("key"), bad[i]) == 0);
+        CHECK(test_chmod(in_folder("key"), bad[i]) == 0);
         memset(&key, 0, sizeof key);
         CHECK(sc_key_load(&key, in_folder("key")) == SC_ERR_FILE_MODE);
         CHECK(all_are(&key, sizeof key, 0));
     }
     for (i = 0; i < sizeof good / sizeof *good; i++) {
-        CHECK(chmod(in_folder("key"), good[i]) == 0);
+        CHECK(test_chmod(in_folder("key"), good[i]) == 0);
         CHECK(sc_key_load(&key, in_folder("key")) == SC_OK);
         CHECK(same_key(&key, test_key(2048)));
     }
@@ -3212,10 +3381,10 @@ static void test_keyfile_load_tells_its_failures_apart(void)
     errno = 0;
     CHECK(sc_key_load(&key, in_folder("key")) == SC_ERR_FILE);
     CHECK(errno == ENOENT);
-    CHECK(mkdir(in_folder("new"), 0700) == 0);
+    CHECK(test_make_folder(in_folder("new")) == 0);
     CHECK(sc_key_load(&key, in_folder("new")) == SC_ERR_FILE);
     file_write("key", "", 0);
-    CHECK(chmod(in_folder("key"), 0600) == 0);
+    CHECK(test_chmod(in_folder("key"), 0600) == 0);
     CHECK(sc_key_load(&key, in_folder("key")) == SC_ERR_KEY_FORMAT);
     file_write("key", refused_file[0].text, strlen(refused_file[0].text));
     CHECK(sc_key_load(&key, in_folder("key")) == SC_ERR_KEY_ENCRYPTED);
@@ -3569,13 +3738,13 @@ static void test_hosts_file_missing_and_unreadable_are_different_answers(void)
     CHECK(hosts_judge(&known, NULL, 1) == SC_OK && known.is_new);
     known.path = in_folder("new/hosts");        /* nor is its folder */
     CHECK(sc_judge_known_hosts(&known, &test_key(2048)->pub) == SC_OK);
-    CHECK(mkdir(in_folder("hosts"), 0700) == 0);
+    CHECK(test_make_folder(in_folder("hosts")) == 0);
     CHECK(hosts_judge(&known, NULL, 0) == SC_ERR_FILE);
     CHECK(hosts_judge(&known, NULL, 1) == SC_ERR_FILE && !known.is_new);
     CHECK(remove(in_folder("hosts")) == 0);
-    if (geteuid() != 0) {               /* root may read anything */
+    if (!test_reads_anything()) {       /* as root does */
         file_write("hosts", "", 0);
-        CHECK(chmod(in_folder("hosts"), 0) == 0);
+        CHECK(test_chmod(in_folder("hosts"), 0) == 0);
         CHECK(hosts_judge(&known, NULL, 1) == SC_ERR_FILE);
     }
     folder_end();
@@ -3592,7 +3761,7 @@ static void channel_of_host(sc_channel *ch, int is_ready)
 static void test_hosts_remember_writes_a_line_only_when_it_should(void)
 {
     static char text[5000];
-    mode_t before = umask(0);
+    unsigned before = test_umask(0);
     sc_known_hosts known;
     sc_channel ch;
     if (!folder_begin())
@@ -3601,11 +3770,11 @@ static void test_hosts_remember_writes_a_line_only_when_it_should(void)
     known.path = in_folder("new/hosts");
     channel_of_host(&ch, 0);
     CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_STATE);
-    CHECK(file_mode("new") == 0);
+    CHECK(file_is_missing("new"));
     channel_of_host(&ch, 1);
     CHECK(sc_known_hosts_remember(&known, &ch) == SC_OK);
-    (void)umask(before);
-    CHECK(file_mode("new") == 0700 && file_mode("new/hosts") == 0600);
+    (void)test_umask(before);
+    CHECK(file_is("new", 0700) && file_is("new/hosts", 0600));
     CHECK(file_holds("new/hosts", text,
                      line_make(text, "[example.org]:4422 %K\n")));
     CHECK(sc_judge_known_hosts(&known, &test_key(2048)->pub) == SC_OK);
@@ -3616,10 +3785,10 @@ static void test_hosts_remember_writes_a_line_only_when_it_should(void)
           == SC_ERR_HOST_CHANGED);
     CHECK(known.line == 1 && !known.is_new);
     CHECK(hosts_judge(&known, NULL, 1) == SC_OK);
-    before = umask(0);                  /* the folder is there, not the file */
+    before = test_umask(0);             /* the folder is there, not the file */
     CHECK(sc_known_hosts_remember(&known, &ch) == SC_OK);
-    (void)umask(before);
-    CHECK(file_mode("hosts") == 0600);
+    (void)test_umask(before);
+    CHECK(file_is("hosts", 0600));
     folder_end();
 }
 
@@ -3716,7 +3885,7 @@ static void test_hosts_authorized_keys_file_lets_in_and_complains(void)
     }
     CHECK(remove(keys.path) == 0);
     CHECK(sc_authorise_by_file(&keys, &test_key(2048)->pub) == SC_ERR_FILE);
-    CHECK(mkdir(keys.path, 0700) == 0);
+    CHECK(test_make_folder(keys.path) == 0);
     CHECK(sc_authorise_by_file(&keys, &test_key(2048)->pub) == SC_ERR_FILE);
     folder_end();
 }
@@ -6076,69 +6245,6 @@ static void test_blocking_server_refuses_and_the_client_is_told(void)
     }
 }
 
-#if !defined(_WIN32)
-
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-static void test_sleep_ms(long ms)
-{
-    struct timespec t;
-    t.tv_sec = ms / 1000;
-    t.tv_nsec = ms % 1000 * 1000000;
-    nanosleep(&t, NULL);
-}
-
-/* test_spawn: the other end is a process of its own, with the other end of a
- * new pair of sockets if fd is not NULL. */
-static pid_t test_spawn(void (*other_end)(int fd), int *fd)
-{
-    int ends[2] = {-1, -1};
-    pid_t pid;
-    if (fd != NULL)
-        CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
-    fflush(stdout);
-    pid = fork();
-    if (pid == 0) {
-        test_failed_checks = 0;
-        signal(SIGPIPE, SIG_DFL);
-        close(ends[0]);
-        other_end(ends[1]);
-        fflush(stdout);
-        _exit(test_failed_checks > 0);
-    }
-    CHECK(pid > 0);
-    close(ends[1]);
-    if (fd != NULL)
-        *fd = ends[0];
-    return pid;
-}
-
-static int test_wait(pid_t pid)
-{
-    int status = -1;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return status;
-}
-
-/* test_reap: its checks held, and no signal such as SIGPIPE ended it. */
-static void test_reap(pid_t pid)
-{
-    CHECK(test_wait(pid) == 0);
-}
-
-static void test_kill(pid_t pid)
-{
-    CHECK(kill(pid, SIGKILL) == 0);
-    (void)test_wait(pid);
-}
-
 /* ---- over a pair of sockets ---- */
 
 static int test_connect_fd(int fd)
@@ -6155,10 +6261,10 @@ static int test_accept_fd(int fd)
  * socket takes little at a time and never blocks. */
 static void test_echo(int fd)
 {
-    int r, n = 4096;
+    int r;
     size_t len = 0;
-    CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, sizeof n) == 0);
-    CHECK(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
+    CHECK(test_take_little(fd) == 0);
+    CHECK(test_never_block(fd) == 0);
     r = test_accept_fd(fd);
     CHECK(r == SC_OK);
     while (r >= 0 && r != SC_CLOSED) {
@@ -6202,13 +6308,13 @@ static void test_echo_client(int fd)
     CHECK(sc_finish(&test_conn) == SC_OK);
     CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_CLOSED);
     CHECK(sc_close(&test_conn) == SC_OK && test_conn_is_wiped());
-    CHECK(fcntl(fd, F_GETFD) == -1);            /* closed */
+    CHECK(test_is_closed(fd));
 }
 
 static void test_blocking_both_sides_send_4_mib_at_once(void)
 {
     int fd;
-    pid_t pid;
+    test_process pid;
     test_pair_at(0, 1);
     pid = test_spawn(test_echo, &fd);
     test_echo_client(fd);
@@ -6216,7 +6322,7 @@ static void test_blocking_both_sides_send_4_mib_at_once(void)
 }
 
 /* A gnat: a process that sends signals to two others all the time. */
-static pid_t test_stung[2];
+static test_process test_stung[2];
 static void test_sting(int unused)
 {
     (void)unused;
@@ -6235,7 +6341,7 @@ static void test_blocking_signals_interrupt_nothing(void)
 {
     struct sigaction handle, before;
     int fd;
-    pid_t pid, gnat;
+    test_process pid, gnat;
     memset(&handle, 0, sizeof handle);
     handle.sa_handler = test_stung_once;        /* and no SA_RESTART */
     sigemptyset(&handle.sa_mask);
@@ -6292,14 +6398,14 @@ static void test_vanish(int fd)
     w->step = sizeof buf;
     w->left = test_lost_left;
     while (w->left > 0) {
-        ssize_t n = read(fd, buf, sizeof buf);
+        long n = test_read(fd, buf, sizeof buf);
         if (!CHECK(n > 0))
             break;
         CHECK(test_wire_write(w, buf, (size_t)n) == n);
         n = test_wire_read(w, buf, sizeof buf);
-        CHECK(write(fd, buf, (size_t)n) == n);
+        CHECK(test_write(fd, buf, (size_t)n) == n);
     }
-    close(fd);
+    test_close(fd);
 }
 
 static void test_blocking_server_that_vanishes_raises_no_signal(void)
@@ -6308,7 +6414,7 @@ static void test_blocking_server_that_vanishes_raises_no_signal(void)
     size_t i;
     for (i = 0; i < sizeof lefts / sizeof lefts[0]; i++) {
         int fd;
-        pid_t pid;
+        test_process pid;
         test_lost_left = lefts[i];
         test_pair_at(0, 1);
         pid = test_spawn(test_lose_server, &fd);
@@ -6326,11 +6432,11 @@ static void test_sulk(int fd)
     CHECK(test_accept_fd(fd) == SC_OK);
     CHECK(sc_seal(&test_conn.channel, 0, (const uint8_t *)"later", 5, record,
                   &len) == SC_OK);
-    CHECK(write(fd, record, 13) == 13);
+    CHECK(test_write(fd, record, 13) == 13);
     test_sleep_ms(400);
-    CHECK(write(fd, record + 13, 12) == 12);
+    CHECK(test_write(fd, record + 13, 12) == 12);
     for (;;)
-        pause();
+        test_sleep_ms(1000);
 }
 
 static void test_blocking_timeout_ends_the_wait(void)
@@ -6338,7 +6444,7 @@ static void test_blocking_timeout_ends_the_wait(void)
     uint64_t start, took[2];
     size_t len = 9;
     int fd;
-    pid_t pid;
+    test_process pid;
     test_pair_at(0, 1);
     pid = test_spawn(test_sulk, &fd);
     CHECK(test_connect_fd(fd) == SC_OK);
@@ -6365,9 +6471,9 @@ static void test_blocking_timeout_ends_the_wait(void)
 static void test_dribble(int fd)
 {
     int i;
-    CHECK(write(fd, "\1\1\0\0\3\1\2\020", 8) == 8);
-    signal(SIGPIPE, SIG_IGN);
-    for (i = 0; i < 80 && write(fd, "x", 1) == 1; i++)
+    CHECK(test_write(fd, "\1\1\0\0\3\1\2\020", 8) == 8);
+    test_no_sigpipe();
+    for (i = 0; i < 80 && test_write(fd, "x", 1) == 1; i++)
         test_sleep_ms(500);
     CHECK(i > 50 && i < 70);
 }
@@ -6376,7 +6482,7 @@ static void test_blocking_handshake_ends_after_30_seconds(void)
 {
     uint64_t took = sc_now_ms();
     int fd;
-    pid_t pid;
+    test_process pid;
     if (getenv("SC_SLOW") == NULL) {
         test_skip("takes 30 s; set SC_SLOW to run it");
         return;
@@ -6396,23 +6502,17 @@ static void test_blocking_handshake_ends_after_30_seconds(void)
 static unsigned test_port;
 static int test_listen(void)
 {
-    struct sockaddr_in a;
-    socklen_t a_len = sizeof a;
-    int fd = -1, probe = socket(AF_INET, SOCK_STREAM, 0);
-    memset(&a, 0, sizeof a);
-    a.sin_family = AF_INET;
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (probe < 0 || bind(probe, (struct sockaddr *)&a, sizeof a) != 0) {
+    int fd = -1;
+    if (!test_has_network()) {
         test_skip("no sockets on 127.0.0.1");
         return -1;
     }
-    close(probe);
     test_pair_at(0, 1);                 /* whose options and server serve */
     if (!CHECK(sc_listen("127.0.0.1", 0, &fd) == SC_OK))
         return -1;
-    CHECK(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
-    CHECK(getsockname(fd, (struct sockaddr *)&a, &a_len) == 0);
-    test_port = ntohs(a.sin_port);
+    CHECK(test_never_block(fd) == 0);
+    test_port = test_port_of(fd);
+    CHECK(test_port > 0);
     return fd;
 }
 
@@ -6436,13 +6536,13 @@ static void test_odd_clients(int unused)
     char byte;
     (void)unused;
     CHECK(sc_dial("127.0.0.1", test_port, 5000, &fd) == SC_OK);
-    close(fd);
+    test_close(fd);
     CHECK(sc_dial("127.0.0.1", test_port, 5000, &fd) == SC_OK);
-    CHECK(write(fd, "GET / HTTP/1.1\r\n\r\n", 18) == 18);
-    CHECK(read(fd, &byte, 1) <= 0);             /* nothing is said to it */
-    close(fd);
+    CHECK(test_write(fd, "GET / HTTP/1.1\r\n\r\n", 18) == 18);
+    CHECK(test_read(fd, &byte, 1) <= 0);        /* nothing is said to it */
+    test_close(fd);
     CHECK(test_connect() == SC_OK);
-    close(sc_fd(&test_conn));
+    test_close(sc_fd(&test_conn));
     CHECK(test_connect() == SC_OK);
     CHECK(sc_send(&test_conn, "question", 8) == SC_OK);
     CHECK(sc_finish(&test_conn) == SC_OK);
@@ -6456,7 +6556,7 @@ static void test_blocking_server_goes_on_after_odd_clients(void)
 {
     int fd = test_listen();
     size_t len = 9;
-    pid_t pid;
+    test_process pid;
     if (fd < 0)
         return;
     pid = test_spawn(test_odd_clients, NULL);
@@ -6473,7 +6573,7 @@ static void test_blocking_server_goes_on_after_odd_clients(void)
     CHECK(sc_send(&test_conn, "answer", 6) == SC_OK);
     CHECK(sc_close(&test_conn) == SC_OK);
     test_reap(pid);
-    close(fd);
+    test_close(fd);
 }
 
 static void test_blocking_connect_says_why_it_cannot(void)
@@ -6487,7 +6587,7 @@ static void test_blocking_connect_says_why_it_cannot(void)
     memset(&none, 0, sizeof none);
     CHECK(sc_connect(&test_conn, "127.0.0.1", test_port, &none)
           == SC_ERR_NO_JUDGE && test_conn_is_wiped());
-    close(fd);
+    test_close(fd);
     CHECK(test_connect() == SC_ERR_CONNECT && test_conn_is_wiped());
     CHECK(sc_connect(&test_conn, label_of_64, 1, &test_now.client_options)
           == SC_ERR_RESOLVE && test_conn_is_wiped());
@@ -6510,7 +6610,7 @@ static void test_blocking_accept_keeps_the_short_lived_key_young(void)
     int i, fd = test_listen();
     sc_server *s = &test_now.server;
     sc_public_key old;
-    pid_t pid;
+    test_process pid;
     if (fd < 0)
         return;
     old = s->short_key[s->current].key.pub;
@@ -6524,10 +6624,8 @@ static void test_blocking_accept_keeps_the_short_lived_key_young(void)
     }
     CHECK(i < 100);
     test_kill(pid);
-    close(fd);
+    test_close(fd);
 }
-
-#endif
 
 /* ---- the list of part B ---- */
 
@@ -6603,7 +6701,6 @@ static const test_case test_cases_b[] = {
     TEST(blocking_records_cut_anywhere_are_cut_off),
     TEST(blocking_error_of_the_transport_is_passed_on),
     TEST(blocking_server_refuses_and_the_client_is_told),
-#if !defined(_WIN32)
     TEST(blocking_both_sides_send_4_mib_at_once),
     TEST(blocking_signals_interrupt_nothing),
     TEST(blocking_server_that_vanishes_raises_no_signal),
@@ -6612,7 +6709,6 @@ static const test_case test_cases_b[] = {
     TEST(blocking_server_goes_on_after_odd_clients),
     TEST(blocking_connect_says_why_it_cannot),
     TEST(blocking_accept_keeps_the_short_lived_key_young),
-#endif
 };
 
 /* ---- 11. main ------------------------------------------------------------ */
