@@ -122,6 +122,10 @@ typedef struct {
 /* Files, sockets and processes, as far as tests want them.  A test's other end
  * is a process of its own: a copy of this one that does other_end(fd). */
 typedef void (*test_end_fn)(int fd);
+static unsigned test_port;              /* what it is told: see section 10 */
+static size_t test_lost_left;
+
+#if !defined(_WIN32)
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -144,6 +148,11 @@ static int test_make_temporary(char *path)      /* a new folder */
 static int test_make_folder(const char *path)
 {
     return mkdir(path, 0700);
+}
+
+static int test_remove(const char *path)        /* a file or a folder */
+{
+    return remove(path);
 }
 
 static int test_chmod(const char *path, unsigned mode)
@@ -269,6 +278,168 @@ static void test_kill(test_process pid)
     CHECK(kill(pid, SIGKILL) == 0);
     (void)test_wait(pid);
 }
+
+#else
+
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <windows.h>
+#include <direct.h>
+#include <process.h>
+#include <sys/stat.h>
+
+#define TEST_POSIX 0
+typedef intptr_t test_process;
+
+static int test_make_temporary(char *path)
+{
+    static unsigned turn;
+    char folder[MAX_PATH + 1];
+    if (GetTempPathA(sizeof folder, folder) > 250)
+        return 0;
+    do
+        sprintf(path, "%ssecchan-test-%lu-%u", folder, GetCurrentProcessId(),
+                turn++);
+    while (_mkdir(path) != 0 && errno == EEXIST);
+    return GetFileAttributesA(path) != INVALID_FILE_ATTRIBUTES;
+}
+
+static int test_make_folder(const char *path)
+{
+    return _mkdir(path);
+}
+
+static int test_remove(const char *path)
+{
+    return remove(path) == 0 ? 0 : _rmdir(path);
+}
+
+static int test_chmod(const char *path, unsigned mode)
+{
+    (void)path; (void)mode;
+    return 0;
+}
+
+static unsigned test_umask(unsigned mask)
+{
+    return mask;
+}
+
+static int test_link(const char *to, const char *path)
+{
+    (void)to; (void)path;
+    return -1;
+}
+
+static int test_reads_anything(void)
+{
+    return 1;
+}
+
+static void test_sleep_ms(long ms)
+{
+    Sleep((DWORD)ms);
+}
+
+static int test_has_network(void)
+{
+    return 1;
+}
+
+static unsigned test_port_of(int fd)
+{
+    struct sockaddr_in a;
+    int a_len = (int)sizeof a;
+    return getsockname((SOCKET)fd, (struct sockaddr *)&a, &a_len) == 0
+           ? ntohs(a.sin_port) : 0;
+}
+
+static int test_blocking(int fd, u_long is_not)
+{
+    return ioctlsocket((SOCKET)fd, (long)FIONBIO, &is_not);
+}
+
+static int test_never_block(int fd)
+{
+    return test_blocking(fd, 1);
+}
+
+static int test_take_little(int fd)
+{
+    int n = 4096;
+    return setsockopt((SOCKET)fd, SOL_SOCKET, SO_SNDBUF, (char *)&n, sizeof n);
+}
+
+static long test_read(int fd, void *buf, size_t len)
+{
+    return recv((SOCKET)fd, (char *)buf, (int)len, 0);
+}
+
+static long test_write(int fd, const void *buf, size_t len)
+{
+    return send((SOCKET)fd, (const char *)buf, (int)len, 0);
+}
+
+static void test_close(int fd)
+{
+    closesocket((SOCKET)fd);
+}
+
+static int test_is_closed(int fd)
+{
+    return test_port_of(fd) == 0;
+}
+
+static void test_no_sigpipe(void)
+{
+}
+
+/* Nothing forks here: the new process is told by its arguments what to be, and
+ * calls back, which makes the pair of sockets. */
+static const char *test_end_name(test_end_fn other_end);
+static test_process test_spawn(test_end_fn other_end, int *fd)
+{
+    char self[MAX_PATH + 1], number[3][24];
+    const char *arguments[7] = { "test", "--other-end" };
+    int i, listener = -1;
+    test_process p;
+    if (fd != NULL)
+        CHECK(sc_listen("127.0.0.1", 0, &listener) == SC_OK
+              && test_blocking(listener, 0) == 0);
+    CHECK(GetModuleFileNameA(NULL, self, sizeof self) < sizeof self);
+    sprintf(number[0], "%u", fd == NULL ? 0 : test_port_of(listener));
+    sprintf(number[1], "%u", test_port);
+    sprintf(number[2], "%lu", (unsigned long)test_lost_left);
+    arguments[2] = test_end_name(other_end);
+    for (i = 0; i < 3; i++)
+        arguments[3 + i] = number[i];
+    fflush(stdout);
+    p = _spawnv(_P_NOWAIT, self, arguments);
+    CHECK(p != -1);
+    if (fd != NULL) {
+        *fd = (int)accept((SOCKET)listener, NULL, NULL);
+        CHECK(*fd >= 0);
+        test_close(listener);
+    }
+    return p;
+}
+
+static int test_wait(test_process p)
+{
+    DWORD status = 1;
+    WaitForSingleObject((HANDLE)p, INFINITE);
+    GetExitCodeProcess((HANDLE)p, &status);
+    CloseHandle((HANDLE)p);
+    return (int)status;
+}
+
+static void test_kill(test_process p)
+{
+    CHECK(TerminateProcess((HANDLE)p, 9));
+    (void)test_wait(p);
+}
+
+#endif /* _WIN32 */
 
 /* test_reap: its checks held, and no signal such as SIGPIPE ended it. */
 static void test_reap(test_process pid)
@@ -3259,7 +3430,7 @@ static void folder_end(void)
                                          "keys", "new/hosts", "new", "" };
     size_t i;
     for (i = 0; i < sizeof names / sizeof *names; i++)
-        (void)remove(in_folder(names[i]));
+        (void)test_remove(in_folder(names[i]));
 }
 
 static void file_write(const char *name, const char *text, size_t len)
@@ -3741,7 +3912,7 @@ static void test_hosts_file_missing_and_unreadable_are_different_answers(void)
     CHECK(test_make_folder(in_folder("hosts")) == 0);
     CHECK(hosts_judge(&known, NULL, 0) == SC_ERR_FILE);
     CHECK(hosts_judge(&known, NULL, 1) == SC_ERR_FILE && !known.is_new);
-    CHECK(remove(in_folder("hosts")) == 0);
+    CHECK(test_remove(in_folder("hosts")) == 0);
     if (!test_reads_anything()) {       /* as root does */
         file_write("hosts", "", 0);
         CHECK(test_chmod(in_folder("hosts"), 0) == 0);
@@ -6321,6 +6492,8 @@ static void test_blocking_both_sides_send_4_mib_at_once(void)
     test_reap(pid);
 }
 
+#if !defined(_WIN32)                    /* where nothing interrupts a call */
+
 /* A gnat: a process that sends signals to two others all the time. */
 static test_process test_stung[2];
 static void test_sting(int unused)
@@ -6357,9 +6530,17 @@ static void test_blocking_signals_interrupt_nothing(void)
     CHECK(sigaction(SIGUSR1, &before, NULL) == 0);
 }
 
+#else
+
+static void test_blocking_signals_interrupt_nothing(void)
+{
+    test_skip("there are no signals here");
+}
+
+#endif
+
 /* A client whose server goes away: the result at each moment, and no SIGPIPE.
  * test_lost_left: bytes the server still sends; M2 and M4 are 568. */
-static size_t test_lost_left;
 static void test_lose_server(int fd)
 {
     size_t len = 0;
@@ -6499,7 +6680,6 @@ static void test_blocking_handshake_ends_after_30_seconds(void)
 
 /* test_listen: a socket that listens on a free port of 127.0.0.1, and does not
  * block; -1, said, where there is no such network. */
-static unsigned test_port;
 static int test_listen(void)
 {
     int fd = -1;
@@ -6713,6 +6893,45 @@ static const test_case test_cases_b[] = {
 
 /* ---- 11. main ------------------------------------------------------------ */
 
+#if defined(_WIN32)
+
+static const struct {
+    const char *name;
+    test_end_fn be;
+} test_ends[] = {
+    TEST(echo), TEST(lose_server), TEST(sulk), TEST(dribble), TEST(odd_clients),
+    TEST(keep_calling)
+};
+
+static const char *test_end_name(test_end_fn other_end)
+{
+    size_t i = 0;
+    while (test_ends[i].be != other_end)
+        i++;
+    return test_ends[i].name;
+}
+
+/* test --other-end NAME PAIR PORT BYTES: this is a process of test_spawn, which
+ * waits for us at port PAIR. */
+static int test_be_other_end(char **argv)
+{
+    unsigned pair = (unsigned)strtoul(argv[3], NULL, 10);
+    int fd = -1;
+    size_t i;
+    test_port = (unsigned)strtoul(argv[4], NULL, 10);
+    test_lost_left = strtoul(argv[5], NULL, 10);
+    if (pair != 0 && (!CHECK(sc_dial("127.0.0.1", pair, 9000, &fd) == SC_OK)
+                      || !CHECK(test_blocking(fd, 0) == 0)))
+        return 1;
+    test_pair_at(0, 1);
+    for (i = 0; i < sizeof test_ends / sizeof *test_ends; i++)
+        if (strcmp(argv[2], test_ends[i].name) == 0)
+            test_ends[i].be(fd);
+    return test_failed_checks > 0;
+}
+
+#endif
+
 static int n_passed, n_failed, n_skipped;
 
 /* run_tests: those of a table whose names contain part. */
@@ -6742,6 +6961,10 @@ int main(int argc, char **argv)
 {
     int only_list = argc == 2 && strcmp(argv[1], "-l") == 0;
     const char *part = argc == 2 && !only_list ? argv[1] : "";
+#if defined(_WIN32)
+    if (argc == 6 && strcmp(argv[1], "--other-end") == 0)
+        return test_be_other_end(argv);
+#endif
     if (argc > 2) {
         fprintf(stderr, "usage: test [-l | NAME]\n");
         return 2;
