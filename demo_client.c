@@ -1,9 +1,10 @@
 /* demo_client.c: the client of the demo: reaches a server, judges its host key,
  * then sends messages, a file, or the lines of standard input.
- * Map:    1 settings, complaints   2 command line   3 the printer of -t
- *         4 our own key   5 the host key   6 what arrives   7 messages
- *         8 a file   9 standard input   10 main: the protocol
- * Needs:  secchan.h (the public part, blocking layer) and POSIX.
+ * Map:    0 the system   1 settings, complaints   2 command line
+ *         3 the printer of -t   4 our own key   5 the host key   6 what arrives
+ *         7 messages   8 a file   9 standard input   10 main: the protocol
+ * Needs:  secchan.h (the public part, blocking layer) and POSIX, or Windows
+ *         with mingw-w64.
  * Output: replies go to standard output, and nothing else does while we talk;
  *         questions, progress, the printing of -t and every complaint go to
  *         standard error.  Nothing secret is ever written to disk, so an
@@ -18,7 +19,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,6 +26,142 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* ---- 0. the system ------------------------------------------------------- */
+
+#if !defined(_WIN32)
+
+#include <poll.h>
+
+#define HOME "HOME"
+#define TERMINAL "/dev/tty"
+#define END_KEY "Ctrl-D"
+#define FOR_READING O_RDONLY
+typedef int poll_fd;
+static const int input_fd = STDIN_FILENO;   /* polled beside the server's */
+
+/* prepare_system: what the channel expects of the process. */
+static int prepare_system(void)
+{
+    int fd;
+    /* A descriptor that is shut may stay so, but its number must not become the
+     * socket's: replies would be printed into the connection. */
+    for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0
+            && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+               != fd)
+            return -1;                  /* and perhaps nowhere to say so */
+    signal(SIGPIPE, SIG_IGN);   /* a closed pipe is an error like any other */
+    return 0;
+}
+
+static int start_input(void)
+{
+    return 0;
+}
+
+static ssize_t read_bytes(void *buf, size_t len)
+{
+    return read(input_fd, buf, len);
+}
+
+/* file_name: what is left of a path without its folders. */
+static const char *file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+#else
+
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <windows.h>
+#include <io.h>
+#include <process.h>
+
+#define HOME "USERPROFILE"
+#define TERMINAL "CONIN$"
+#define END_KEY "Ctrl-Z and Enter"
+#define FOR_READING (O_RDONLY | O_BINARY)
+#define poll WSAPoll
+typedef SOCKET poll_fd;
+
+/* Sockets can be polled here, but not standard input: so a thread reads that,
+ * carries it into one end of a pair of sockets, and input_fd is the other. */
+static int input_fd = -1, carrier_fd = -1;
+static volatile LONG input_error;       /* errno of the thread's reading */
+
+/* Bytes stay what they are; only a console has line ends and Ctrl-Z. */
+static int prepare_system(void)
+{
+    (void)setmode(STDOUT_FILENO, O_BINARY);
+    if (!isatty(STDIN_FILENO))
+        (void)setmode(STDIN_FILENO, O_BINARY);
+    return 0;
+}
+
+static void carry_input(void *unused)
+{
+    char bytes[4096];
+    int n, sent, i;
+    (void)unused;
+    while ((n = read(STDIN_FILENO, bytes, sizeof bytes)) > 0)
+        for (i = 0; i < n; i += sent) {
+            sent = send((SOCKET)carrier_fd, bytes + i, n - i, 0);
+            if (sent <= 0)
+                return;
+        }
+    if (n < 0)
+        InterlockedExchange(&input_error, errno);
+    closesocket((SOCKET)carrier_fd);
+}
+
+/* start_input: make the pair, with nobody else at its other end, and start the
+ * thread.  0, or -1. */
+static int start_input(void)
+{
+    struct sockaddr_in here, there;
+    int len = (int)sizeof here, listen_fd;
+    u_long is_not_blocking = 0;
+    if (sc_listen("127.0.0.1", 0, &listen_fd) != SC_OK
+        || getsockname((SOCKET)listen_fd, (struct sockaddr *)&here, &len) != 0
+        || sc_dial("127.0.0.1", ntohs(here.sin_port), 9000, &carrier_fd)
+           != SC_OK
+        || getsockname((SOCKET)carrier_fd, (struct sockaddr *)&here, &len) != 0
+        || ioctlsocket((SOCKET)carrier_fd, (long)FIONBIO, &is_not_blocking) != 0
+        || ioctlsocket((SOCKET)listen_fd, (long)FIONBIO, &is_not_blocking) != 0)
+        return -1;
+    do {
+        if (input_fd >= 0)
+            closesocket((SOCKET)input_fd);
+        input_fd = (int)accept((SOCKET)listen_fd, (struct sockaddr *)&there,
+                               &len);
+    } while (input_fd >= 0
+             && (there.sin_port != here.sin_port
+                 || there.sin_addr.s_addr != here.sin_addr.s_addr));
+    closesocket((SOCKET)listen_fd);
+    return input_fd >= 0 && _beginthread(carry_input, 0, NULL) != (uintptr_t)-1
+           ? 0 : -1;
+}
+
+static ssize_t read_bytes(void *buf, size_t len)
+{
+    int n = recv((SOCKET)input_fd, (char *)buf, (int)len, 0);
+    errno = n < 0 ? EIO : (int)input_error;
+    return n == 0 && input_error != 0 ? -1 : n;
+}
+
+static const char *file_name(const char *path)
+{
+    const char *name = path;
+    for (; *path != '\0'; path++)
+        if (strchr("/\\:", *path) != NULL)
+            name = path + 1;
+    return name;
+}
+
+#endif /* _WIN32 */
 
 /* ---- 1. settings, complaints --------------------------------------------- */
 
@@ -242,7 +378,7 @@ static int read_long(settings *s, int argc, char **argv, int *i)
 /* What the options do not say, and which of them exclude each other. */
 static int complete(settings *s)
 {
-    const char *home = getenv("HOME");
+    const char *home = getenv(HOME);
     int n;
     if (s->pin != NULL && s->known_path != NULL)
         return misused("these exclude each other:", "-p -H");
@@ -254,8 +390,8 @@ static int complete(settings *s)
         snprintf(s->known_default, sizeof s->known_default,
                  "%s/.secchan/known_hosts", home);
     if (n < 0 || (size_t)n >= sizeof s->known_default)
-        return complain("no usable home folder in $HOME to find known_hosts "
-                        "in; name the file with -H");
+        return complain("no usable home folder in $" HOME " to find "
+                        "known_hosts in; name the file with -H");
     s->known_path = s->known_default;
     return GO_ON;
 }
@@ -423,7 +559,7 @@ static int ask_person(const settings *s, const sc_public_key *key)
             "Compare it with what the server printed when it started.\n"
             "Type yes to believe it: ", s->place, fingerprint, art);
     /* not from stdin, whose lines are messages to be sent */
-    terminal = fopen("/dev/tty", "r");
+    terminal = fopen(TERMINAL, "r");
     if (terminal != NULL) {
         if (fgets(answer, sizeof answer, terminal) == NULL)
             fputc('\n', stderr);        /* after our question */
@@ -712,7 +848,7 @@ static void progress_show(progress *p, int is_last)
 static int open_file(const char *path, int *fd, uint64_t *total)
 {
     struct stat st;
-    *fd = open(path, O_RDONLY);
+    *fd = open(path, FOR_READING);
     if (*fd < 0 || fstat(*fd, &st) != 0)
         return complain("cannot open %s: %s; nothing was sent", path,
                         strerror(errno));
@@ -756,7 +892,7 @@ static int check_sent(talk *t, int result)
 static int hear_objections(talk *t)
 {
     struct pollfd p;
-    p.fd = sc_fd(t->conn);
+    p.fd = (poll_fd)sc_fd(t->conn);
     p.events = POLLIN;
     while (t->n_replies == 0 && !t->is_closed) {
         if (!sc_pending(t->conn) && poll(&p, 1, 0) <= 0)
@@ -819,8 +955,7 @@ static int compare(const talk *t, const uint8_t digest[32])
 static int send_file(talk *t)
 {
     const char *path = t->set->file_path;
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
+    const char *name = file_name(path);
     uint8_t digest[32] = { 0 };
     progress p;
     int fd, status;
@@ -884,8 +1019,7 @@ static int send_lines(talk *t, input *in)
 /* read_input: some bytes of standard input, and the messages they complete. */
 static int read_input(talk *t, input *in)
 {
-    ssize_t n = read(STDIN_FILENO, in->bytes + in->len,
-                     sizeof in->bytes - in->len);
+    ssize_t n = read_bytes(in->bytes + in->len, sizeof in->bytes - in->len);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return DONE;
     if (n < 0)
@@ -907,10 +1041,10 @@ static int input_waits(void)
 {
     struct pollfd p;
     char byte;
-    p.fd = STDIN_FILENO;
+    p.fd = (poll_fd)input_fd;
     p.events = POLLIN;
     return poll(&p, 1, 0) > 0 && (p.revents & POLLIN) != 0
-        && read(STDIN_FILENO, &byte, 1) == 1;
+        && read_bytes(&byte, 1) == 1;
 }
 
 /* send_input: lines go out and replies come in, whichever is there first. */
@@ -918,11 +1052,14 @@ static int send_input(talk *t)
 {
     static input in;
     int status = DONE;
+    if (start_input() != 0)
+        return complain("cannot read standard input beside the connection; "
+                        "nothing was sent");
     while (status == DONE && !in.is_ended && !t->is_closed) {
         int has_more = sc_pending(t->conn);
         struct pollfd p[2];
-        p[0].fd = STDIN_FILENO;
-        p[1].fd = sc_fd(t->conn);
+        p[0].fd = (poll_fd)input_fd;
+        p[1].fd = (poll_fd)sc_fd(t->conn);
         p[0].events = p[1].events = POLLIN;
         if (poll(p, 2, has_more ? 0 : -1) < 0) {
             if (errno == EINTR)
@@ -943,21 +1080,6 @@ static int send_input(talk *t)
 }
 
 /* ---- 10. main: the protocol ---------------------------------------------- */
-
-/* prepare: what the channel expects of the process. */
-static int prepare(void)
-{
-    int fd;
-    /* A descriptor that is shut may stay so, but its number must not become the
-     * socket's: replies would be printed into the connection. */
-    for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0
-            && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY)
-               != fd)
-            return FAILED;              /* and perhaps nowhere to say so */
-    signal(SIGPIPE, SIG_IGN);   /* a closed pipe is an error like any other */
-    return GO_ON;
-}
 
 /* leave: the exit status, once standard output has taken everything. */
 static int leave(int status)
@@ -982,7 +1104,7 @@ static int converse(talk *t)
     }
     if (isatty(STDIN_FILENO))
         fprintf(stderr, "demo_client: connected to %s; each line is a message, "
-                "Ctrl-D ends\n", t->set->place);
+                END_KEY " ends\n", t->set->place);
     return send_input(t);
 }
 
@@ -992,9 +1114,9 @@ int main(int argc, char **argv)
     static sc_conn conn;
     settings s;
     int status;
-    status = prepare();
-    if (status == GO_ON)
-        status = read_options(&s, argc, argv);
+    if (prepare_system() != 0)
+        return FAILED;
+    status = read_options(&s, argc, argv);
     if (status == GO_ON && s.make_key_path != NULL)
         status = make_key(&s);
     if (status != GO_ON)
