@@ -1,10 +1,11 @@
 /* demo_server.c: many secure channels in one thread.  It sends every message
  * back, or (-r) receives files.
- * Map:    1 what is remembered   2 words   3 -t: the conversation, drawn
- *         4 a client leaves   5 sending messages back   6 receiving files
- *         7 a client speaks   8 a client comes   9 the loop   10 the start
- *         11 arguments and main
- * Needs:  POSIX.1-2008 sockets, poll and files; the public part of secchan.h.
+ * Map:    0 the system   1 what is remembered   2 words   3 -t: the
+ *         conversation, drawn   4 a client leaves   5 sending messages back
+ *         6 receiving files   7 a client speaks   8 a client comes   9 the loop
+ *         10 the start   11 arguments and main
+ * Needs:  the public part of secchan.h; POSIX.1-2008 sockets, poll and files,
+ *         or Windows with mingw-w64.
  *
  * The life of a client.  Whoever is slow waits alone: every socket is
  * non-blocking, and a client gets at most FRAMES_PER_TURN frames of attention
@@ -40,23 +41,430 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define CLIENTS_MAX 1100        /* conversations at one time */
+
+/* ---- 0. the system ------------------------------------------------------- */
+
+/* What is asked of POSIX and of Windows in different words.  What fails gives
+ * -1 and leaves its reason in errno. */
+#if !defined(_WIN32)
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#define HOME "HOME"
+#define LINE_BY_LINE _IOLBF
+typedef int poll_fd;
+
+static const char *words(int error)
+{
+    return strerror(error);
+}
+
+/* -- sockets -- */
+
+static int set_flags(int fd)            /* never blocks, is not inherited */
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return -1;
+    return fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+static void turn_on(int fd, int level, int option)
+{
+    static const int yes = 1;
+    setsockopt(fd, level, option, &yes, sizeof yes);
+}
+
+static ssize_t send_bytes(int fd, const void *bytes, size_t len)
+{
+    return send(fd, bytes, len, 0);
+}
+
+static ssize_t recv_bytes(int fd, void *bytes, size_t len)
+{
+    return recv(fd, bytes, len, 0);
+}
+
+static int accept_from(int fd, struct sockaddr *from, socklen_t *from_len)
+{
+    return accept(fd, from, from_len);
+}
+
+static void shut_writing(int fd)
+{
+    shutdown(fd, SHUT_WR);
+}
+
+static void close_socket(int fd)
+{
+    close(fd);
+}
+
+/* -- the folder of -r: names in it are relative to its descriptor -- */
+
+static int folder_open(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
+    if (fd < 0 || faccessat(fd, ".", W_OK | X_OK, 0) == 0)
+        return fd;
+    error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static void folder_close(int folder)
+{
+    close(folder);
+}
+
+static int folder_has(int folder, const char *name)
+{
+    struct stat there;
+    return fstatat(folder, name, &there, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int folder_create(int folder, const char *name)
+{
+    return openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
+                                | O_CLOEXEC, 0600);
+}
+
+static void folder_remove(int folder, const char *name)
+{
+    unlinkat(folder, name, 0);
+}
+
+/* folder_publish: the file *fd gets its name, for ever, and is closed.  link()
+ * never overwrites, as rename() would. */
+static int folder_publish(int folder, int *fd, const char *temporary,
+                          const char *name)
+{
+    if (linkat(folder, temporary, folder, name, 0) != 0)
+        return -1;
+    unlinkat(folder, temporary, 0);
+    close(*fd);
+    *fd = -1;
+    if (fsync(folder) != 0 && errno != EINVAL) { /* EINVAL: cannot, need not */
+        int error = errno;
+        unlinkat(folder, name, 0);
+        errno = error;
+        return -1;
+    }
+    return 0;
+}
+
+static const char *name_fault_here(const char *name)
+{
+    (void)name;
+    return NULL;
+}
+
+static int make_folder(const char *path)
+{
+    return mkdir(path, 0700);
+}
+
+/* -- the process -- */
+
+static int stop_pipe[2] = { -1, -1 };   /* the handler writes, poll() reads */
+
+static void on_signal(int signal_number)
+{
+    int error = errno;
+    if (write(stop_pipe[1], "", 1) < 0) {
+        /* the pipe is full: the loop knows already */
+    }
+    (void)signal_number;
+    errno = error;
+}
+
+/* catch_signals: the descriptor from which a signal can be read. */
+static int catch_signals(void)
+{
+    struct sigaction action;
+    if (pipe(stop_pipe) != 0 || set_flags(stop_pipe[0]) != 0
+        || set_flags(stop_pipe[1]) != 0)
+        return -1;
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_handler = on_signal;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);   /* the terminal was closed */
+    action.sa_handler = SIG_IGN;        /* these are told by errno: a client */
+    sigaction(SIGPIPE, &action, NULL);  /* has left, a file exceeds ulimit -f */
+    sigaction(SIGXFSZ, &action, NULL);
+    return stop_pipe[0];
+}
+
+static void forget_signals(int fd)
+{
+    char byte[16];
+    while (read(fd, byte, sizeof byte) > 0)
+        continue;
+}
+
+/* A socket must not become descriptor 0, 1 or 2: printing would write to it. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Room for every client's socket and file, if the system lets us. */
+static void raise_descriptor_limit(void)
+{
+    const rlim_t wanted = 2 * CLIENTS_MAX + 32;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+#else
+
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <windows.h>
+#include <direct.h>
+#include <io.h>
+
+#define HOME "USERPROFILE"
+#define LINE_BY_LINE _IONBF     /* _IOLBF waits for a full buffer here */
+#define EDQUOT ENOSPC
+#define poll WSAPoll
+#define fsync _commit
+typedef SOCKET poll_fd;
+typedef ULONG nfds_t;
+
+/* Texts that not every C library here has. */
+static const char *words(int error)
+{
+    return error == EADDRINUSE ? "the address is in use"
+         : error == EADDRNOTAVAIL ? "not an address of this machine"
+         : error == ECONNRESET ? "the connection was reset" : strerror(error);
+}
+
+/* -- sockets -- */
+
+/* socket_result: -1 and errno if a call of Winsock has failed. */
+static int socket_result(int result)
+{
+    int error = result < 0 ? WSAGetLastError() : 0;
+    if (error != 0)
+        errno = error == WSAEWOULDBLOCK ? EAGAIN
+              : error == WSAECONNRESET ? ECONNRESET
+              : error == WSAECONNABORTED ? ECONNABORTED
+              : error == WSAEMFILE ? EMFILE : EIO;
+    return result;
+}
+
+static int set_flags(int fd)
+{
+    u_long one = 1;
+    (void)SetHandleInformation((HANDLE)(SOCKET)fd, HANDLE_FLAG_INHERIT, 0);
+    return socket_result(ioctlsocket((SOCKET)fd, (long)FIONBIO, &one));
+}
+
+static void turn_on(int fd, int level, int option)
+{
+    static const int yes = 1;
+    setsockopt((SOCKET)fd, level, option, (const char *)&yes, sizeof yes);
+}
+
+static ssize_t send_bytes(int fd, const void *bytes, size_t len)
+{
+    return socket_result(send((SOCKET)fd, (const char *)bytes, (int)len, 0));
+}
+
+static ssize_t recv_bytes(int fd, void *bytes, size_t len)
+{
+    return socket_result(recv((SOCKET)fd, (char *)bytes, (int)len, 0));
+}
+
+static int accept_from(int fd, struct sockaddr *from, socklen_t *from_len)
+{
+    return socket_result((int)accept((SOCKET)fd, from, from_len));
+}
+
+static void shut_writing(int fd)
+{
+    shutdown((SOCKET)fd, SD_SEND);
+}
+
+static void close_socket(int fd)
+{
+    closesocket((SOCKET)fd);
+}
+
+/* -- the folder of -r: there is but one, and its path stands in for it -- */
+
+static const char *folder_path;
+
+/* in_folder: the path of a name in it, in out; NULL if that is too long. */
+static const char *in_folder(char out[1300], const char *name)
+{
+    int n = snprintf(out, 1300, "%s\\%s", folder_path, name);
+    errno = ENAMETOOLONG;
+    return n > 0 && n < 1300 ? out : NULL;
+}
+
+static int folder_open(const char *path)
+{
+    DWORD what = GetFileAttributesA(path);
+    folder_path = path;
+    errno = what == INVALID_FILE_ATTRIBUTES ? ENOENT : ENOTDIR;
+    return errno == ENOTDIR && (what & FILE_ATTRIBUTE_DIRECTORY) != 0 ? 0 : -1;
+}
+
+static void folder_close(int folder)
+{
+    (void)folder;
+}
+
+static int folder_has(int folder, const char *name)
+{
+    char path[1300];
+    (void)folder;
+    return in_folder(path, name) != NULL
+           && GetFileAttributesA(path) != INVALID_FILE_ATTRIBUTES;
+}
+
+static int folder_create(int folder, const char *name)
+{
+    char path[1300];
+    (void)folder;
+    return in_folder(path, name) == NULL ? -1 :
+           open(path, O_WRONLY | O_CREAT | O_EXCL | O_BINARY | O_NOINHERIT,
+                _S_IREAD | _S_IWRITE);
+}
+
+static void folder_remove(int folder, const char *name)
+{
+    char path[1300];
+    (void)folder;
+    if (in_folder(path, name) != NULL)
+        DeleteFileA(path);
+}
+
+/* Does not overwrite, as it is not told to; does not return before the new name
+ * is on the disk. */
+static int folder_publish(int folder, int *fd, const char *temporary,
+                          const char *name)
+{
+    char from[1300], to[1300];
+    close(*fd);
+    *fd = -1;
+    if (in_folder(from, temporary) != NULL && in_folder(to, name) != NULL) {
+        if (MoveFileExA(from, to, MOVEFILE_WRITE_THROUGH))
+            return 0;
+        errno = GetLastError() == ERROR_ALREADY_EXISTS ? EEXIST : EIO;
+    }
+    folder_remove(folder, temporary);
+    return -1;
+}
+
+/* Names that are devices here, name more than a file, or change on the way. */
+static const char *name_fault_here(const char *name)
+{
+    static const char *const device[] = {
+        "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "COM?", "LPT?"
+    };
+    size_t i, len = strlen(name), stem_len = strcspn(name, ". ");
+    if (strcspn(name, "<>:\"|?*") < len)
+        return "a name has none of < > : \" | ? * on this system";
+    if (name[len - 1] == '.' || name[len - 1] == ' ')
+        return "a name does not end with a dot or a space on this system";
+    for (i = 0; i < sizeof device / sizeof device[0]; i++) {
+        size_t device_len = strlen(device[i]);
+        size_t fixed_len = strcspn(device[i], "?");
+        if (stem_len == device_len
+            && _strnicmp(name, device[i], fixed_len) == 0)
+            return "this name is a device of the system";
+    }
+    return NULL;
+}
+
+static int make_folder(const char *path)
+{
+    return _mkdir(path);
+}
+
+/* -- the process -- */
+
+static int stop_fd;             /* a socket whose peer is itself */
+
+/* Ctrl-C, Ctrl-Break, the window was closed, the system shuts down: told in a
+ * thread of its own; after the last two the process ends when this returns. */
+static BOOL WINAPI on_control(DWORD what)
+{
+    send((SOCKET)stop_fd, "", 1, 0);
+    if (what != CTRL_C_EVENT && what != CTRL_BREAK_EVENT)
+        Sleep(INFINITE);
+    return TRUE;
+}
+
+static int catch_signals(void)
+{
+    WSADATA unused;
+    struct sockaddr_in here;
+    int len = (int)sizeof here;
+    SOCKET s;
+    memset(&here, 0, sizeof here);
+    here.sin_family = AF_INET;
+    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    errno = EIO;
+    if (WSAStartup(MAKEWORD(2, 2), &unused) != 0)
+        return -1;
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    stop_fd = (int)s;
+    if (s == INVALID_SOCKET || bind(s, (struct sockaddr *)&here, len) != 0
+        || getsockname(s, (struct sockaddr *)&here, &len) != 0
+        || connect(s, (struct sockaddr *)&here, len) != 0
+        || set_flags(stop_fd) != 0 || !SetConsoleCtrlHandler(on_control, TRUE))
+        return -1;
+    return stop_fd;
+}
+
+static void forget_signals(int fd)
+{
+    char byte[16];
+    while (recv_bytes(fd, byte, sizeof byte) > 0)
+        continue;
+}
+
+static void fill_standard_descriptors(void)     /* sockets are never these */
+{
+}
+
+static void raise_descriptor_limit(void)        /* there is none to be raised */
+{
+}
+
+#endif /* _WIN32 */
+
 /* ---- 1. what is remembered ----------------------------------------------- */
 
-#define CLIENTS_MAX 1100        /* conversations at one time */
 #define HANDSHAKES_MAX 512      /* of these, not finished with the handshake */
 #define FRAMES_PER_TURN 8       /* at most, of one client, before the next */
 #define LEAVE_MS 60000          /* for a slow reader to take our last bytes */
@@ -128,7 +536,7 @@ struct server {
     sc_server channels;         /* secret */
     int channels_started;
     sc_authorized_keys clients;
-    int folder_fd, listen_fd;   /* -1: none */
+    int folder_fd, listen_fd, stop_fd;  /* -1: none */
     uint64_t now_ms;
     uint64_t accept_again_ms;   /* 0: at once; later: accept() had no means */
     int accept_complained;
@@ -169,7 +577,7 @@ static void say(const struct client *c, const char *format, ...)
 static const char *reason(int result)
 {
     int system = result == SC_ERR_FILE || result == SC_ERR_LISTEN;
-    return system && errno != 0 ? strerror(errno) : sc_strerror(result);
+    return system && errno != 0 ? words(errno) : sc_strerror(result);
 }
 
 /* char_len: length of the UTF-8 character at p if it may be sent to a terminal,
@@ -316,7 +724,7 @@ static void upload_forget(struct client *c)
     struct upload *f = &c->file;
     if (f->fd >= 0) {
         close(f->fd);
-        unlinkat(c->server->folder_fd, f->temporary, 0);
+        folder_remove(c->server->folder_fd, f->temporary);
     }
     memset(f, 0, sizeof *f);
     f->fd = -1;
@@ -333,7 +741,7 @@ static void drop(struct client *c)
     sc_end(&c->channel);
     give_back_buffers(c);
     c->out_sent = c->out_len = 0;
-    close(c->fd);
+    close_socket(c->fd);
     c->phase = GONE;
 }
 
@@ -354,21 +762,21 @@ static void drop_saying(struct client *c, const char *why)
 static void flush(struct client *c)
 {
     while (c->out_sent < c->out_len) {
-        ssize_t n = send(c->fd, c->io->out + c->out_sent,
-                         c->out_len - c->out_sent, 0);
+        ssize_t n = send_bytes(c->fd, c->io->out + c->out_sent,
+                               c->out_len - c->out_sent);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && would_block(errno))
             return;
         if (n < 0) {
-            drop_saying(c, strerror(errno));
+            drop_saying(c, words(errno));
             return;
         }
         c->out_sent += (size_t)n;
     }
     c->out_sent = c->out_len = 0;
     if (c->phase == LEAVING) {
-        shutdown(c->fd, SHUT_WR);
+        shut_writing(c->fd);
         c->phase = DRAINING;
         c->deadline_ms = c->server->now_ms
                          + (c->server->is_stopping ? STOP_MS : DRAIN_MS);
@@ -405,7 +813,7 @@ static void drain(struct client *c)
     uint8_t forgotten[SC_RECORD_MAX];
     int i;
     for (i = 0; i < FRAMES_PER_TURN; i++) {
-        ssize_t n = recv(c->fd, forgotten, sizeof forgotten, 0);
+        ssize_t n = recv_bytes(c->fd, forgotten, sizeof forgotten);
         if (n > 0 || (n < 0 && errno == EINTR))
             continue;
         if (n == 0 || !would_block(errno))
@@ -510,7 +918,7 @@ static const char *name_fault(const char *name, size_t len)
         if (byte == '.' && i + 1 < len && name[i + 1] == '.')
             return "a name has no \"..\"";
     }
-    return NULL;
+    return name_fault_here(name);
 }
 
 static void take_name(struct client *c, const sc_event *event)
@@ -518,7 +926,6 @@ static void take_name(struct client *c, const sc_event *event)
     static const char advice[] = "send it under another name";
     struct upload *f = &c->file;
     const char *fault;
-    struct stat there;
     if (event->data_len > NAME_LEN_MAX - f->name_len) {
         refuse(c, "a name has at most 255 bytes", advice);
         return;
@@ -532,8 +939,7 @@ static void take_name(struct client *c, const sc_event *event)
     fault = name_fault(f->name, f->name_len);
     if (fault != NULL)
         refuse(c, fault, advice);
-    else if (fstatat(c->server->folder_fd, f->name, &there,
-                     AT_SYMLINK_NOFOLLOW) == 0)
+    else if (folder_has(c->server->folder_fd, f->name))
         refuse_errno(c, EEXIST);
     else
         f->has_name = 1;
@@ -549,8 +955,7 @@ static int upload_open(struct client *c)
     }
     strcpy(f->temporary, ".part-");
     hex(f->temporary + 6, random, sizeof random);
-    f->fd = openat(c->server->folder_fd, f->temporary,
-                   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    f->fd = folder_create(c->server->folder_fd, f->temporary);
     sc_sha256_init(&f->sum);
     return f->fd < 0 ? -1 : 0;
 }
@@ -571,7 +976,7 @@ static int upload_write(struct upload *f, const uint8_t *data, size_t data_len)
     f->len += data_len;
     f->unsynced_len += data_len;
     while (data_len > 0) {
-        ssize_t n = write(f->fd, data, data_len);
+        ssize_t n = write(f->fd, data, (unsigned)data_len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -580,27 +985,6 @@ static int upload_write(struct upload *f, const uint8_t *data, size_t data_len)
         data_len -= (size_t)n;
     }
     return f->unsynced_len < SYNC_BYTES ? 0 : upload_sync(f);
-}
-
-/* upload_publish: the whole file gets its name.  link() never overwrites, as
- * rename() would. */
-static int upload_publish(struct client *c)
-{
-    struct upload *f = &c->file;
-    int folder = c->server->folder_fd;
-    if (upload_sync(f) != 0
-        || linkat(folder, f->temporary, folder, f->name, 0) != 0)
-        return -1;
-    unlinkat(folder, f->temporary, 0);
-    close(f->fd);
-    f->fd = -1;
-    if (fsync(folder) != 0 && errno != EINVAL) { /* EINVAL: cannot, need not */
-        int error = errno;
-        unlinkat(folder, f->name, 0);
-        errno = error;
-        return -1;
-    }
-    return 0;
 }
 
 static void take_contents(struct client *c, const sc_event *event)
@@ -617,7 +1001,10 @@ static void take_contents(struct client *c, const sc_event *event)
     }
     if ((f->fd < 0 && upload_open(c) != 0)
         || upload_write(f, event->data, event->data_len) != 0
-        || (!c->in_message && upload_publish(c) != 0)) {
+        || (!c->in_message
+            && (upload_sync(f) != 0
+                || folder_publish(c->server->folder_fd, &f->fd, f->temporary,
+                                  f->name) != 0))) {
         refuse_errno(c, errno);
         return;
     }
@@ -639,7 +1026,7 @@ static void take_contents(struct client *c, const sc_event *event)
 static void close_listener(struct server *s)
 {
     if (s->listen_fd >= 0)
-        close(s->listen_fd);
+        close_socket(s->listen_fd);
     s->listen_fd = -1;
 }
 
@@ -703,8 +1090,8 @@ static void take_error(struct client *c, int error)
 static int read_frame(struct client *c)
 {
     while (c->in_len < c->in_want) {
-        ssize_t n = recv(c->fd, c->io->in + c->in_len, c->in_want - c->in_len,
-                         0);
+        ssize_t n = recv_bytes(c->fd, c->io->in + c->in_len,
+                               c->in_want - c->in_len);
         int r;
         if (n < 0 && errno == EINTR)
             continue;
@@ -712,7 +1099,7 @@ static int read_frame(struct client *c)
             if (n == 0)
                 drop_saying(c, sc_strerror(sc_eof(&c->channel)));
             else if (!would_block(errno))
-                drop_saying(c, strerror(errno));
+                drop_saying(c, words(errno));
             return 0;
         }
         c->in_len += (size_t)n;
@@ -844,28 +1231,19 @@ static void say_connected(struct client *c, const struct sockaddr *address,
     say(c, "connected from %s port %s", host, port);
 }
 
-static int set_flags(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
-        return -1;
-    return fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
-
 /* welcome: a client for this socket; NULL if there are no means. */
 static struct client *welcome(struct server *s, int fd)
 {
-    static const int yes = 1;
     struct client *c = calloc(1, sizeof *c);
     if (c == NULL || set_flags(fd) != 0
         || sc_server_accept(&c->channel, &s->channels) != SC_OK) {
         free(c);
-        close(fd);
+        close_socket(fd);
         return NULL;
     }
     /* a short record does not wait for others; a dead peer is noticed */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+    turn_on(fd, IPPROTO_TCP, TCP_NODELAY);
+    turn_on(fd, SOL_SOCKET, SO_KEEPALIVE);
     c->server = s;
     c->number = ++s->last_number;
     c->fd = fd;
@@ -898,7 +1276,7 @@ static void accept_one(struct server *s)
         pause_accepting(s, "all places are taken");
         return;
     }
-    fd = accept(s->listen_fd, (struct sockaddr *)&from, &from_len);
+    fd = accept_from(s->listen_fd, (struct sockaddr *)&from, &from_len);
     if (fd < 0 && (would_block(errno) || errno == EINTR
                    || errno == ECONNABORTED))
         return;
@@ -908,7 +1286,7 @@ static void accept_one(struct server *s)
         s->accept_complained = 0;
         say_connected(c, (struct sockaddr *)&from, from_len);
     } else {
-        const char *why = strerror(errno);
+        const char *why = words(errno);
         if (!make_room(s))
             pause_accepting(s, why);
     }
@@ -916,27 +1294,13 @@ static void accept_one(struct server *s)
 
 /* ---- 9. the loop --------------------------------------------------------- */
 
-static int stop_pipe[2] = { -1, -1 };   /* the handler writes, poll() reads */
-
-static void on_signal(int signal_number)
-{
-    int error = errno;
-    if (write(stop_pipe[1], "", 1) < 0) {
-        /* the pipe is full: the loop knows already */
-    }
-    (void)signal_number;
-    errno = error;
-}
-
 /* stop: nobody else comes in; those who talk are told and get STOP_MS to
  * leave.  The second time, nobody waits. */
 static void stop(struct server *s)
 {
     uint64_t deadline = s->now_ms + (s->is_stopping ? 0 : STOP_MS);
-    char byte[16];
     size_t i;
-    while (stop_pipe[0] >= 0 && read(stop_pipe[0], byte, sizeof byte) > 0)
-        continue;
+    forget_signals(s->stop_fd);
     s->is_stopping = 1;
     close_listener(s);
     for (i = 0; i < s->n_clients; i++) {
@@ -963,7 +1327,7 @@ static void sleep_until(const struct server *s, uint64_t then_ms, int *wait_ms)
 
 static void want(struct pollfd *p, int fd, short events)
 {
-    p->fd = fd;                 /* poll() passes over -1 */
+    p->fd = (poll_fd)fd;        /* poll() passes over -1 */
     p->events = events;
     p->revents = 0;
 }
@@ -979,7 +1343,7 @@ static int wait_for_something(struct server *s)
     if (r != SC_OK)
         return r;
     sleep_until(s, s->now_ms + tick_ms, &wait_ms);
-    want(&s->poll[0], stop_pipe[0], POLLIN);
+    want(&s->poll[0], s->stop_fd, POLLIN);
     if (s->accept_again_ms > s->now_ms)
         sleep_until(s, s->accept_again_ms, &wait_ms);
     want(&s->poll[1], s->accept_again_ms > s->now_ms ? -1 : s->listen_fd,
@@ -1021,44 +1385,12 @@ static void serve(struct server *s)
 
 /* ---- 10. the start ------------------------------------------------------- */
 
-static int catch_signals(void)
+static int start_signals(struct server *s)
 {
-    struct sigaction action;
-    if (pipe(stop_pipe) != 0 || set_flags(stop_pipe[0]) != 0
-        || set_flags(stop_pipe[1]) != 0)
-        return trouble("cannot make a pipe: %s", strerror(errno));
-    memset(&action, 0, sizeof action);
-    sigemptyset(&action.sa_mask);
-    action.sa_handler = on_signal;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);   /* the terminal was closed */
-    action.sa_handler = SIG_IGN;        /* these are told by errno: a client */
-    sigaction(SIGPIPE, &action, NULL);  /* has left, a file exceeds ulimit -f */
-    sigaction(SIGXFSZ, &action, NULL);
+    s->stop_fd = catch_signals();
+    if (s->stop_fd < 0)
+        return trouble("cannot make a pipe: %s", words(errno));
     return 0;
-}
-
-/* A socket must not become descriptor 0, 1 or 2: printing would write to it. */
-static void fill_standard_descriptors(void)
-{
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
-/* Room for every client's socket and file, if the system lets us. */
-static void raise_descriptor_limit(void)
-{
-    const rlim_t wanted = 2 * CLIENTS_MAX + 32;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int key_trouble(const char *path, int result)
@@ -1123,7 +1455,7 @@ static int make_key_only(const char *path)
 /* Without -k the key is ~/.secchan/host_key. */
 static int choose_key_path(struct server *s)
 {
-    const char *home = getenv("HOME");
+    const char *home = getenv(HOME);
     size_t room = sizeof s->key_path;
     int n;
     if (s->options.key_path != NULL)
@@ -1135,7 +1467,7 @@ static int choose_key_path(struct server *s)
     if (n < 0 || (size_t)n + sizeof "/host_key" > room)
         return trouble("%s: this path is too long; say where the host key is "
                        "with -k FILE", home);
-    if (mkdir(s->key_path, 0700) != 0 && errno != EEXIST)
+    if (make_folder(s->key_path) != 0 && errno != EEXIST)
         return trouble("%s: %s; say where the host key is with -k FILE",
                        s->key_path, strerror(errno));
     strcat(s->key_path, "/host_key");
@@ -1187,8 +1519,8 @@ static int open_folder(struct server *s)
     const char *path = s->options.folder;
     if (path == NULL)
         return 0;
-    s->folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (s->folder_fd < 0 || faccessat(s->folder_fd, ".", W_OK | X_OK, 0) != 0)
+    s->folder_fd = folder_open(path);
+    if (s->folder_fd < 0)
         return trouble("%s: %s; -r wants a folder that it can write to", path,
                        strerror(errno));
     return 0;
@@ -1230,10 +1562,11 @@ static int start_listening(struct server *s)
                        "-l HOST:PORT", o->host, o->port, reason(r));
     }
     if (set_flags(s->listen_fd) != 0
-        || getsockname(s->listen_fd, (struct sockaddr *)&here, &here_len) != 0
+        || getsockname((poll_fd)s->listen_fd, (struct sockaddr *)&here,
+                       &here_len) != 0
         || getnameinfo((struct sockaddr *)&here, here_len, host, sizeof host,
                        port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        return trouble("%s port %u: %s", o->host, o->port, strerror(errno));
+        return trouble("%s port %u: %s", o->host, o->port, words(errno));
     printf("listening on %s port %s\n", host, port);
     return 0;
 }
@@ -1265,7 +1598,7 @@ static void clean_up(struct server *s)
         sc_server_end(&s->channels);
     sc_wipe(&s->host_key, sizeof s->host_key);
     if (s->folder_fd >= 0)
-        close(s->folder_fd);
+        folder_close(s->folder_fd);
 }
 
 /* ---- 11. arguments and main ---------------------------------------------- */
@@ -1352,8 +1685,8 @@ static int read_long_option(struct options *o, const char *word, int argc,
     return GO_ON;
 }
 
-/* getopt knows only short options: to it, --word is the option '-' with the
- * argument "word". */
+/* getopt knows only short options.  To most, --word is the option '-' with the
+ * argument "word"; some refuse that, so --word is looked for before. */
 static int read_arguments(struct options *o, int argc, char **argv)
 {
     int c, next = GO_ON;
@@ -1361,7 +1694,16 @@ static int read_arguments(struct options *o, int argc, char **argv)
     strcpy(o->host, "127.0.0.1");
     o->port = 4422;
     opterr = 0;
-    while (next == GO_ON && (c = getopt(argc, argv, ":l:k:a:r:1tqh-:")) != -1) {
+    while (next == GO_ON) {
+        const char *word = optind < argc ? argv[optind] : "";
+        if (strncmp(word, "--", 2) == 0 && word[2] != '\0') {
+            optind++;
+            next = read_long_option(o, word + 2, argc, argv);
+            continue;
+        }
+        c = getopt(argc, argv, ":l:k:a:r:1tqh-:");
+        if (c == -1)
+            break;
         option[1] = (char)optopt;
         switch (c) {
         case 'l': next = read_address(o, optarg); break;
@@ -1389,13 +1731,13 @@ int main(int argc, char **argv)
     fill_standard_descriptors();
     if (next != GO_ON)
         return next;
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);  /* scripts wait for our lines */
+    setvbuf(stdout, NULL, LINE_BY_LINE, BUFSIZ);    /* scripts wait for them */
     if (s.options.make_key != NULL)
         return make_key_only(s.options.make_key);
 
-    s.folder_fd = s.listen_fd = -1;
+    s.folder_fd = s.listen_fd = s.stop_fd = -1;
     raise_descriptor_limit();
-    s.status = catch_signals();
+    s.status = start_signals(&s);
     if (s.status == 0)
         s.status = load_host_key(&s);       /* who we are */
     if (s.status == 0)
