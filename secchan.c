@@ -2338,14 +2338,14 @@ static int close_reason(const sc_channel *ch)
 int sc_shut(sc_channel *ch, uint8_t *out, size_t *out_len)
 {
     int reason;
-    uint8_t byte;
+    uint8_t plain;
     *out_len = 0;
     if (ch->sending_part && !ch->sent_close)
         (void)sc_fail(ch, SC_ERR_STATE);        /* half a message was sent */
     reason = close_reason(ch);
-    byte = (uint8_t)reason;
+    plain = (uint8_t)reason;
     if (ch->state == OPEN && !ch->sent_close && reason >= 0) {
-        *out_len = record_seal(ch, CLOSE, &byte, 1, out);
+        *out_len = record_seal(ch, CLOSE, &plain, 1, out);
         ch->sent_close = 1;
     }
     if (ch->sent_close || ch->error != SC_OK)   /* nothing is sent any more */
