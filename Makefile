@@ -9,6 +9,8 @@
 # Needs a C compiler, make and sh.  Another compiler or other flags (which are
 # used for linking, too), after make clean:
 #   make test CC=clang CFLAGS='-O1 -g -fsanitize=address,undefined'
+# Windows programs, by mingw-w64:
+#   make CC=x86_64-w64-mingw32-gcc LDLIBS=-lws2_32
 
 .POSIX:
 
@@ -60,5 +62,6 @@ $(OBJECTS): secchan.h
 
 clean:
 	rm -f $(DEMOS) test bench/bench $(OBJECTS)
+	rm -f demo_client.exe demo_server.exe test.exe
 
 .PHONY: all test demo bench check proof test_program clean
