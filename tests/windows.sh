@@ -5,7 +5,8 @@
 # Usage:   sh tests/windows.sh        SC_FULL=1: the tests that are slow, too
 # Needs:   mingw-w64, wine; 32-bit programs are run only if wine can do that
 #          (Debian: dpkg --add-architecture i386, then wine32:i386).
-# Debian: gcc-mingw-w64-x86-64 gcc-mingw-w64-i686 g++-mingw-w64-x86-64 wine64 wine
+# Debian: gcc-mingw-w64-x86-64 g++-mingw-w64-x86-64 gcc-mingw-w64-i686
+# Debian: wine64 wine
 
 cd "$(dirname "$0")/.." || exit 1
 name=windows.sh
