@@ -10,7 +10,8 @@
  * KEY is a file: a private key that both read (PKCS#1 or PKCS#8); for sessions,
  * the first two have 2048 bits.  check prints "NAME: N passed, N failed" for
  * each section, after it has seen that the section finds one wrong bit in what
- * OpenSSL answered; "control" counts these.  Exit status: 0 all agree, 1 not so, 2 usage.
+ * OpenSSL answered; "control" counts these.  Exit status: 0 all agree, 1 not
+ * so, 2 usage.
  * Needs:  libcrypto (OpenSSL 3).
  * Map:    1 harness   2 random and extreme values   3 hashes   4 cipher
  *         5 big numbers   6 RSA   7 for known.py   8 main */
@@ -36,7 +37,7 @@
 static unsigned long n_passed, n_failed;
 static uint64_t random_state;
 static char what[160];                  /* is being compared just now */
-static unsigned long spoil_in;          /* answers to the one to spoil; 0: none */
+static unsigned long spoil_in;  /* answers up to the one to spoil; 0: none */
 static jmp_buf found_spoiled;
 
 static void die(const char *why)
@@ -411,12 +412,44 @@ static void section_chacha20(size_t amount)
     }
 }
 
-/* Keys and texts that leave the sum next to 2^130 - 5, too: r of few or of all
- * bits, blocks of ones, of zeros, and of nearly ones. */
+static void poly1305_case(const uint8_t key[32], const uint8_t *msg, size_t len)
+{
+    uint8_t tag[16];
+    size_t want_len;
+    describe("Poly1305 of %u bytes", (unsigned)len);
+    sc_poly1305(tag, key, msg, len);
+    need(EVP_MAC_init(mac, key, 32, NULL) && EVP_MAC_update(mac, msg, len)
+         && EVP_MAC_final(mac, want, &want_len, 16), "EVP_MAC");
+    agree(tag, want, 16);
+}
+
+/* Three blocks whose sum, with r = 1, is just below or above 2^130 - 5: does
+ * the end take the modulus away exactly when it should?  Each block counts
+ * 2^128 more, so their bytes have to be 2^128 - 5 and a little, in all. */
+static void poly1305_edge(void)
+{
+    uint8_t key[32] = { 1 }, msg[48];
+    int i, k, rest;
+    fill(key + 16, 16);
+    fill(msg, 32);
+    memset(msg + 32, 0xff, 16);
+    msg[32] = (uint8_t)(0xf8 + below(8));
+    for (k = 0; k < 32; k += 16) {
+        msg[k + 15] &= 0x7f;
+        for (i = 0, rest = 0; i < 16; i++) {    /* the third less this one */
+            rest += msg[32 + i] - msg[k + i];
+            msg[32 + i] = (uint8_t)rest;
+            rest = rest < 0 ? -1 : 0;
+        }
+    }
+    poly1305_case(key, msg, 48);
+}
+
+/* Keys of few or of all bits; blocks of ones, of zeros, and of nearly ones. */
 static void section_poly1305(size_t amount)
 {
-    uint8_t key[32], tag[16], *msg;
-    size_t len, i, k, want_len;
+    uint8_t key[32], *msg;
+    size_t len, i, k;
     for (i = 0; i < amount * 3 * (LEN_MAX + 1); i++) {
         len = i % (LEN_MAX + 1);
         msg = text(len);
@@ -432,11 +465,9 @@ static void section_poly1305(size_t amount)
                        len - k < 16 ? len - k : 16);
         if (below(2) == 0 && len >= 16) /* near the end, as 2^128 - few */
             msg[len / 16 * 16 - 16] = (uint8_t)(0xff - below(8));
-        describe("Poly1305 of %u bytes", (unsigned)len);
-        sc_poly1305(tag, key, msg, len);
-        need(EVP_MAC_init(mac, key, 32, NULL) && EVP_MAC_update(mac, msg, len)
-             && EVP_MAC_final(mac, want, &want_len, 16), "EVP_MAC");
-        agree(tag, want, 16);
+        poly1305_case(key, msg, len);
+        if (i % 16 == 0)
+            poly1305_edge();
     }
 }
 
@@ -758,39 +789,64 @@ static void section_powers(size_t amount)
                 continue;               /* slower, and there are more sizes */
             pair_case(n, 0);
             if (i % 3 == 0)
-                pair_case(n % 7 == 0 ? n / 7 : n, 1);
+                pair_case(n % 3 == 0 ? 1 + n % 7 : n, 1);
         }
     }
 }
 
-/* x^65537, for moduli of every length that a public key can have, and others;
- * x is any number, not only below m. */
+/* x^65537; bn[0] x, bn[1] 65537, bn[2] m.  x is any number of n limbs. */
+static void public_case(operand *x, operand *m, size_t bits)
+{
+    sc_word d[SC_LIMBS_MAX];
+    describe("x^65537, %u limbs, modulus of %u bits", (unsigned)m->n,
+             (unsigned)bits);
+    need(BN_set_word(bn[1], 65537)
+         && BN_mod_exp(bn[3], bn[0], bn[1], bn[2], bn_ctx), "BN_mod_exp");
+    sc_pow_65537(d, x->limbs, m->limbs, m->n);
+    on_failure(agree_number(d, m->n, 3), x, x, m);
+    sc_pow_65537(x->limbs, x->limbs, m->limbs, m->n);
+    on_failure(agree_number(x->limbs, m->n, 3), x, x, m);
+}
+
+/* At 576 and 2432 bits, bignum.c's vectors have the least room above m.  The
+ * largest modulus and x make the result reach as far up there as it can. */
+static void public_largest(operand *x, operand *m, size_t bits)
+{
+    size_t len = bits / 8;
+    m->n = x->n = SC_LIMBS(len);
+    memset(m->bytes, 0xff, len);
+    memset(x->bytes, 0xff, len);
+    fill(m->bytes + len / 2, len / 2);
+    fill(x->bytes + len / 2, len / 2);
+    m->bytes[len - 1] |= 1;
+    take_bytes(m, 2);
+    take_bytes(x, 0);
+    public_case(x, m, bits);
+}
+
+/* Moduli of every length that a public key can have, and others. */
 static void section_public_power(size_t amount)
 {
     static operand x, m;
-    sc_word d[SC_LIMBS_MAX];
-    size_t i, n;
-    need(BN_set_word(bn[1], 65537), "BN_set_word");
+    size_t i, n, bits;
     for (i = 0; i < 10 * amount; i++) {
-        for (n = 8 * SC_MODULUS_MIN; n <= 8 * SC_MODULUS_MAX; n += 8) {
-            take_modulus(&m, SC_LIMBS(n / 8), n, 2);
-            take_number(&x, m.n, 0);
+        for (bits = 8 * SC_MODULUS_MIN; bits <= 8 * SC_MODULUS_MAX; bits += 8) {
+            take_modulus(&m, SC_LIMBS(bits / 8), bits, 2);
             if (below(3) == 0)
                 take_below(&x, &m, 0, 2);
-            describe("x^65537, modulus of %u bits", (unsigned)n);
-            sc_pow_65537(d, x.limbs, m.limbs, m.n);
-            need(BN_mod_exp(bn[3], bn[0], bn[1], bn[2], bn_ctx), "BN_mod_exp");
-            on_failure(agree_number(d, m.n, 3), &x, &x, &m);
+            else
+                take_number(&x, m.n, 0);
+            public_case(&x, &m, bits);
         }
         for (n = 6; n <= SC_LIMBS_MAX; n++) {
-            size_t bits = any_bits(n, 65);
+            bits = any_bits(n, 65);
             take_modulus(&m, n, bits, 2);
             take_number(&x, n, 0);
-            describe("x^65537, %u limbs, modulus of %u bits", (unsigned)n,
-                     (unsigned)bits);
-            sc_pow_65537(x.limbs, x.limbs, m.limbs, n);
-            need(BN_mod_exp(bn[3], bn[0], bn[1], bn[2], bn_ctx), "BN_mod_exp");
-            on_failure(agree_number(x.limbs, n, 3), &x, &x, &m);
+            public_case(&x, &m, bits);
+        }
+        for (n = 0; n < 8; n++) {
+            public_largest(&x, &m, 576);
+            public_largest(&x, &m, 2432);
         }
     }
 }
