@@ -1214,7 +1214,7 @@ void sc_mont_pow_pair(sc_word *d_p, const sc_word *x_p, const sc_word *e_p,
 }
 
 /* sc_pow_65537: d = x^65537 mod m.
- * shape  d, x, m: n >= 4 limbs.   needs  m odd, public, of more than 63 bits; x
+ * shape  d, x, m: n >= 6 limbs.   needs  m odd, public, of more than 63 bits; x
  * may be any number of n limbs.   gives  d < m.   alias  any.   time  CT(n, m).
  * why    the last product takes x as it is: x^65536 R times x, divided by R,
  *        leaves Montgomery's world by itself. */
