@@ -119,6 +119,8 @@ typedef struct {
 
 /* ---- 1b. the system ------------------------------------------------------ */
 
+#ifndef SC_NO_OS
+
 /* Files, sockets and processes, as far as tests want them.  A test's other end
  * is a process of its own: a copy of this one that does other_end(fd). */
 typedef void (*test_end_fn)(int fd);
@@ -447,6 +449,8 @@ static void test_reap(test_process pid)
 {
     CHECK(test_wait(pid) == 0);
 }
+
+#endif /* SC_NO_OS */
 
 /* ---- 2. hashes and cipher ------------------------------------------------ */
 
@@ -5208,6 +5212,7 @@ static void test_handshake_both_ends_know_the_peer_by_its_key(void)
     }
 }
 
+#ifndef SC_NO_OS
 static void test_handshake_new_host_is_remembered_only_after_m4(void)
 {
     int at;
@@ -5224,6 +5229,7 @@ static void test_handshake_new_host_is_remembered_only_after_m4(void)
               == SC_ERR_STATE);
     }
 }
+#endif
 
 /* ---- the client's key ---- */
 
@@ -6417,6 +6423,8 @@ static void test_blocking_server_refuses_and_the_client_is_told(void)
     }
 }
 
+#ifndef SC_NO_OS
+
 /* ---- over a pair of sockets ---- */
 
 static int test_connect_fd(int fd)
@@ -6808,6 +6816,8 @@ static void test_blocking_accept_keeps_the_short_lived_key_young(void)
     test_close(fd);
 }
 
+#endif /* SC_NO_OS */
+
 /* ---- the list of part B ---- */
 
 #define TEST(name) {#name, test_##name}
@@ -6838,7 +6848,9 @@ static const test_case test_cases_b[] = {
     TEST(handshake_pin_of_another_key_sends_nothing),
     TEST(handshake_host_the_judge_refuses_is_sent_nothing),
     TEST(handshake_both_ends_know_the_peer_by_its_key),
+#ifndef SC_NO_OS
     TEST(handshake_new_host_is_remembered_only_after_m4),
+#endif
     TEST(handshake_key_is_looked_up_only_after_m5),
     TEST(handshake_record_is_not_taken_before_m5),
     TEST(handshake_anonymous_is_refused_after_m4_if_keys_are_due),
@@ -6882,6 +6894,7 @@ static const test_case test_cases_b[] = {
     TEST(blocking_records_cut_anywhere_are_cut_off),
     TEST(blocking_error_of_the_transport_is_passed_on),
     TEST(blocking_server_refuses_and_the_client_is_told),
+#ifndef SC_NO_OS
     TEST(blocking_both_sides_send_4_mib_at_once),
     TEST(blocking_signals_interrupt_nothing),
     TEST(blocking_server_that_vanishes_raises_no_signal),
@@ -6890,11 +6903,12 @@ static const test_case test_cases_b[] = {
     TEST(blocking_server_goes_on_after_odd_clients),
     TEST(blocking_connect_says_why_it_cannot),
     TEST(blocking_accept_keeps_the_short_lived_key_young),
+#endif
 };
 
 /* ---- 11. main ------------------------------------------------------------ */
 
-#if defined(_WIN32)
+#if defined(_WIN32) && !defined(SC_NO_OS)
 
 static const struct {
     const char *name;
@@ -6963,7 +6977,7 @@ int main(int argc, char **argv)
 {
     int only_list = argc == 2 && strcmp(argv[1], "-l") == 0;
     const char *part = argc == 2 && !only_list ? argv[1] : "";
-#if defined(_WIN32)
+#if defined(_WIN32) && !defined(SC_NO_OS)
     if (argc == 6 && strcmp(argv[1], "--other-end") == 0)
         return test_be_other_end(argv);
 #endif
