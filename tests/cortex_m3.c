@@ -118,8 +118,8 @@ static uint64_t ticks_of_turns(uint32_t n)
     return ticks() - start;
 }
 
-/* Instructions in a tick: what 1,000,000 more turns cost; 100 times as many
- * cost 100 times as much, and once more the same, or time is no measure. */
+/* Instructions in a tick: by what 100,000,000 more turns of the loop cost.  A
+ * whole number, and the same once more, or time is no measure here. */
 static uint64_t instructions_per_tick;
 
 static void timer_start(void)

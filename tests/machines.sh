@@ -2,7 +2,7 @@
 # machines.sh: "make test" on other machines: 32 and 64 bits, both byte orders,
 # char with and without a sign, other compilers and C libraries, as C++, on an
 # x86-64 with and without AVX2, in WebAssembly, and on a Cortex-M3 with nothing
-# around it, where a handshake between two ends in 64 KiB of RAM is counted, too.
+# around it, where a handshake of two ends in 64 KiB of RAM is measured, too.
 # Usage:   sh tests/machines.sh              from anywhere
 #          SC_FULL=1 sh tests/machines.sh    every test on every machine: hours
 #          SC_ONLY="s390x Cortex" ...        only the machines so named
@@ -82,7 +82,6 @@ is_here() {
     for command in "$@"; do
         has "$command" && continue
         skipped "$machine: no $command, install $packages"
-        row "$machine" skipped "no $command here"
         return 1
     done
 }
@@ -235,7 +234,8 @@ SC_INLINE uint32_t get_le32(const uint8_t *p)\
         && ! qemu-s390x -L /usr/s390x-linux-gnu ./there cipher_ > log \
         && grep -q '^FAILED' log; then
         ok "$control: found there, not here"
-        row "$control" passed "$(grep -c '^FAILED' log) tests fail there, 0 here"
+        row "$control" passed \
+            "$(grep -c '^FAILED' log) tests fail there, none here"
     else
         failed "$control: not found" log
         row "$control" FAILED "not found"
@@ -350,7 +350,7 @@ exec qemu-system-arm -M mps2-an385 -display none -semihosting-config "$config" \
 END
 chmod +x "$scratch/on_m3"
 
-# alone FILE [FLAG...]: on a board with 64 KiB of RAM; what is said goes to FILE.
+# alone FILE [FLAG...]: on a board with 64 KiB of RAM; FILE is what is said.
 alone() {
     file=$1
     shift

@@ -1,6 +1,6 @@
 /* no_os.c: sc_os_random for programs built with -DSC_NO_OS.  Under WASI the
  * bytes are the host's.  Elsewhere they are NOT RANDOM: SHA-256 of a counter,
- * which is good for tests, since every run is the same, and for nothing else. */
+ * good for tests, since every run is the same, and for nothing else. */
 
 #include "secchan.h"
 
