@@ -2102,6 +2102,21 @@ static void test_rsa_key_check_finds_a_bit_wrong_in_any_number(void)
     CHECK(sc_key_check(&bad) != SC_OK);
 }
 
+static void test_rsa_key_check_names_a_size_it_does_not_take(void)
+{
+    static const size_t bad_len[] = { 0, 128, 255, 513 };
+    sc_private_key key = *test_key(2048);
+    size_t i;
+    for (i = 0; i < sizeof bad_len / sizeof *bad_len; i++) {
+        key.pub.n_len = bad_len[i];
+        CHECK(sc_key_check(&key) == SC_ERR_KEY_SIZE);
+    }
+    key.pub.n_len = 256;
+    CHECK(sc_key_check(&key) == SC_OK);
+    key.pub.n[0] &= 0x7f;
+    CHECK(sc_key_check(&key) == SC_ERR_KEY_SIZE);
+}
+
 static void test_rsa_public_check_knows_a_usable_modulus(void)
 {
     static const size_t bad_len[] = { 0, 1, 128, 255, 513, 1000 };
@@ -3300,6 +3315,31 @@ static void test_keyfile_public_line_is_written_only_into_room_enough(void)
     }
 }
 
+/* A key that does not fit together, or a line that would end early or hide what
+ * comes after, is not written at all. */
+static void test_keyfile_writes_no_key_that_could_not_be_read_back(void)
+{
+    static char out[SC_PEM_MAX];
+    sc_private_key key = *test_key(2048);
+    size_t len = 9, i;
+    char comment[] = "a b";
+    key.dp[100] ^= 1;
+    CHECK(sc_key_write_pem(&key, out, sizeof out, &len) == SC_ERR_ARGUMENT);
+    CHECK(len == 0 && all_are(out, sizeof out, 0));
+    key.pub.n[255] ^= 1;                /* even */
+    len = 9;
+    CHECK(sc_public_write_line(&key.pub, NULL, out, sizeof out, &len)
+          == SC_ERR_ARGUMENT && len == 0);
+    for (i = 1; i < 256; i++) {
+        int is_control = i < 0x20 || i == 0x7f;
+        comment[1] = (char)i;
+        CHECK(sc_public_write_line(&test_key(2048)->pub, comment, out,
+                                   sizeof out, &len)
+              == (is_control ? SC_ERR_ARGUMENT : SC_OK));
+        CHECK((len == 0) == is_control);
+    }
+}
+
 /* public_line: type, a blank, base64 of the blob and what follows it. */
 static size_t public_line(char *out, const char *type, const test_bytes *blob,
                           const char *rest)
@@ -3544,6 +3584,25 @@ static void test_keyfile_load_refuses_a_file_others_can_touch(void)
     folder_end();
 }
 
+/* ".pub" must fit behind the path: else it would be cut, and other files hit. */
+static void test_keyfile_save_takes_no_path_too_long_for_its_public_half(void)
+{
+    static char path[2000];
+    size_t len;
+    if (!folder_begin())
+        return;
+    for (len = 1000; len < 1040; len++) {
+        int result;
+        (void)snprintf(path, sizeof path, "%s", in_folder("nowhere/"));
+        memset(path + strlen(path), 'x', len - strlen(path));
+        path[len] = '\0';
+        result = sc_key_save(test_key(2048), path, "");
+        CHECK(result == (len + sizeof ".pub" <= 1024 ? SC_ERR_FILE
+                                                    : SC_ERR_ARGUMENT));
+    }
+    folder_end();
+}
+
 /* No file, a folder, an empty file, an encrypted key, a file far too long, and
  * the longest good one: OpenSSH's of 4096 bits with a long comment. */
 static void test_keyfile_load_tells_its_failures_apart(void)
@@ -3698,6 +3757,10 @@ static void test_hosts_line_means_what_it_says(void)
         { "* %E", SC_MORE },
         { "|1|YWJj|ZGVm %E", SC_MORE },
         { "other ssh-rsa", SC_MORE },
+        { "e*x %O", SC_MORE },
+        { "example.org?* %O", SC_MORE },
+        { "exam~ple %O", SC_MORE },
+        { "@revoked e*x %O", SC_MORE },
         { "other ssh-rsa !!!!", SC_MORE },
         { "other", SC_MORE },
         { "@revoked * %E", SC_MORE },
@@ -3742,6 +3805,15 @@ static void test_hosts_line_means_what_it_says(void)
         { "example.org 2048 65537 25195908475657893494027183240048398571429282",
           SC_ERR_HOST_LINE },
         { "example.org%0 %K", SC_ERR_HOST_LINE },
+        { "# comment\rexample.org %O", SC_ERR_HOST_LINE },
+        { "other %K\rexample.org %K", SC_ERR_HOST_LINE },
+        { "example.org %K\r\r", SC_ERR_HOST_LINE },
+        { "e* %K", SC_ERR_HOST_LINE },
+        { "example.org** %K", SC_ERR_HOST_LINE },
+        { "*x*m*.org* %K", SC_ERR_HOST_LINE },
+        { "exam\177ple %K", SC_ERR_HOST_LINE },
+        { "exam\200ple %K", SC_ERR_HOST_LINE },
+        { "ex\001ample %K", SC_ERR_HOST_LINE },
         { "example.org %0%K", SC_ERR_HOST_LINE },
     };
     size_t i;
@@ -3827,6 +3899,8 @@ static void test_hosts_authorized_keys_line_means_what_it_says(void)
         { "ssh-rsa %K", SC_ERR_KEY_FORMAT },
         { "%0%K", SC_ERR_KEY_FORMAT },
         { "example.org %K", SC_ERR_KEY_FORMAT },
+        { "# comment\r%K", SC_ERR_KEY_FORMAT },
+        { "%K\r\r", SC_ERR_KEY_FORMAT },
     };
     static char text[2000];
     size_t i, whole, len;
@@ -3904,6 +3978,48 @@ static void test_hosts_file_decides_by_the_line_it_names(void)
     folder_end();
 }
 
+/* A name that a line could not hold, or that could name others, is no name. */
+static void test_hosts_judge_refuses_what_no_line_can_hold(void)
+{
+    static const char *const bad[] = { "", "a b", "a\tb", "a\nb", "a\177",
+        "a\200", "a,b", "*", "ex?mple", "!a", "|1|a", "@a", "#a", "[a", "a]" };
+    static const char *const good[] = { "a", "~", "a.b-c_d", "::1%eth0" };
+    static char name[300];
+    sc_known_hosts known;
+    size_t i;
+    if (!folder_begin())
+        return;
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK(hosts_judge(&known, "", 1) == SC_OK);
+        known.host = bad[i];
+        CHECK(sc_judge_known_hosts(&known, &test_key(2048)->pub)
+              == SC_ERR_ARGUMENT && !known.is_new);
+    }
+    for (i = 0; i < sizeof good / sizeof *good; i++) {
+        known.host = good[i];
+        CHECK(sc_judge_known_hosts(&known, &test_key(2048)->pub)
+              == SC_OK && known.is_new);
+    }
+    memset(name, 'n', 256);
+    known.host = name;
+    CHECK(sc_judge_known_hosts(&known, &test_key(2048)->pub)
+          == SC_ERR_ARGUMENT);
+    name[255] = '\0';
+    CHECK(sc_judge_known_hosts(&known, &test_key(2048)->pub) == SC_OK);
+    known.port = 65536;
+    CHECK(sc_judge_known_hosts(&known, &test_key(2048)->pub)
+          == SC_ERR_ARGUMENT);
+    known.port = 65535;
+    known.host = NULL;
+    CHECK(sc_judge_known_hosts(&known, &test_key(2048)->pub)
+          == SC_ERR_ARGUMENT);
+    known.host = "a";
+    known.path = NULL;
+    CHECK(sc_judge_known_hosts(&known, &test_key(2048)->pub)
+          == SC_ERR_ARGUMENT);
+    folder_end();
+}
+
 static void test_hosts_file_missing_and_unreadable_are_different_answers(void)
 {
     sc_known_hosts known;
@@ -3965,6 +4081,54 @@ static void test_hosts_remember_writes_a_line_only_when_it_should(void)
     CHECK(sc_known_hosts_remember(&known, &ch) == SC_OK);
     (void)test_umask(before);
     CHECK(file_is("hosts", 0600));
+    folder_end();
+}
+
+/* The longest name there may be: the line is whole, and found again. */
+static void test_hosts_remember_writes_the_longest_line_whole(void)
+{
+    static char name[256], text[5000], want[5000];
+    sc_known_hosts known;
+    sc_channel ch;
+    if (!folder_begin())
+        return;
+    memset(name, 'n', 255);
+    channel_of_host(&ch, 1);
+    ch.peer = test_key(4096)->pub;
+    (void)hosts_judge(&known, "", 1);
+    known.host = name;
+    known.port = 65535;
+    CHECK(sc_judge_known_hosts(&known, &ch.peer) == SC_OK && known.is_new);
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_OK && !known.is_new);
+    (void)snprintf(text, sizeof text, "[%s]:65535 %%P\n", name);
+    CHECK(file_holds("hosts", want, line_make(want, text)));
+    CHECK(sc_judge_known_hosts(&known, &ch.peer) == SC_OK && known.line == 1);
+    folder_end();
+}
+
+/* Only the key that was judged, of a host, is written down. */
+static void test_hosts_remember_writes_no_other_key(void)
+{
+    static char known_path[200];
+    sc_known_hosts known;
+    sc_channel ch;
+    if (!folder_begin())
+        return;
+    CHECK(hosts_judge(&known, NULL, 1) == SC_OK && known.is_new);
+    channel_of_host(&ch, 1);
+    ch.peer = test_key(2056)->pub;
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_STATE);
+    channel_of_host(&ch, 1);
+    ch.is_server = 1;
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_STATE);
+    CHECK(file_mode("hosts") == 0 && known.is_new);
+    ch.is_server = 0;
+    CHECK(symlink(in_folder("nowhere"), in_folder("link")) == 0);
+    (void)snprintf(known_path, sizeof known_path, "%s", in_folder("link/hosts"));
+    known.path = known_path;            /* a folder that cannot be made */
+    errno = 0;
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_FILE);
+    CHECK(errno == ENOENT && known.is_new);
     folder_end();
 }
 
@@ -4104,6 +4268,7 @@ static const test_case test_cases_a[] = {
     TEST(rsa_keygen_refuses_sizes_outside_2048_to_4096_by_8),
     TEST(rsa_keygen_ends_when_the_random_source_fails),
     TEST(rsa_key_check_finds_a_bit_wrong_in_any_number),
+    TEST(rsa_key_check_names_a_size_it_does_not_take),
     TEST(rsa_public_check_knows_a_usable_modulus),
     TEST(rsa_public_and_private_operation_are_each_others_inverse),
     TEST(rsa_private_refuses_what_is_not_below_the_modulus),
@@ -4130,11 +4295,13 @@ static const test_case test_cases_a[] = {
     TEST(keyfile_with_any_byte_altered_is_refused_or_the_same),
     TEST(keyfile_public_line_is_ssh_keygen_s),
     TEST(keyfile_public_line_is_written_only_into_room_enough),
+    TEST(keyfile_writes_no_key_that_could_not_be_read_back),
     TEST(keyfile_refuses_every_bad_public_line),
     TEST(keyfile_fingerprint_and_picture_are_ssh_keygen_s),
 #ifdef TEST_FILES
     TEST(keyfile_save_makes_a_private_file_and_its_public_line),
     TEST(keyfile_save_overwrites_nothing),
+    TEST(keyfile_save_takes_no_path_too_long_for_its_public_half),
     TEST(keyfile_load_refuses_a_file_others_can_touch),
     TEST(keyfile_load_tells_its_failures_apart),
     TEST(hosts_line_means_what_it_says),
@@ -4142,8 +4309,11 @@ static const test_case test_cases_a[] = {
     TEST(hosts_line_cut_at_any_byte_accepts_nothing),
     TEST(hosts_authorized_keys_line_means_what_it_says),
     TEST(hosts_file_decides_by_the_line_it_names),
+    TEST(hosts_judge_refuses_what_no_line_can_hold),
     TEST(hosts_file_missing_and_unreadable_are_different_answers),
     TEST(hosts_remember_writes_a_line_only_when_it_should),
+    TEST(hosts_remember_writes_the_longest_line_whole),
+    TEST(hosts_remember_writes_no_other_key),
     TEST(hosts_remember_begins_a_new_line),
     TEST(hosts_authorized_keys_file_lets_in_and_complains),
 #endif
@@ -4915,6 +5085,107 @@ static void test_handshake_error_is_told_by_close_only_after_it(void)
     }
 }
 
+/* What one end has traced. */
+typedef struct {
+    size_t n;
+    struct {
+        const char *sender, *name;
+        size_t len;
+        uint8_t digest[32];
+    } said[100];
+} test_log;
+
+static void test_trace_log(void *ctx, const char *sender, const char *name,
+                           const uint8_t *bytes, size_t len)
+{
+    test_log *log = (test_log *)ctx;
+    if (!CHECK(log->n < 100))
+        return;
+    log->said[log->n].sender = sender;
+    log->said[log->n].name = name;
+    log->said[log->n].len = len;
+    test_sha256(log->said[log->n++].digest, bytes, len);
+}
+
+/* test_traced: the value of this name that was traced after as many others of
+ * it as turn says; or NULL. */
+static const uint8_t *test_traced(const test_log *log, const char *name,
+                                  const char *sender, int turn, size_t *len)
+{
+    size_t i;
+    for (i = 0; i < log->n; i++) {
+        if (strcmp(log->said[i].name, name) != 0 || turn-- > 0)
+            continue;
+        *len = log->said[i].len;
+        return strcmp(log->said[i].sender, sender) == 0 ? log->said[i].digest
+                                                        : NULL;
+    }
+    return NULL;
+}
+
+/* Both ends tell every value of the conversation, by the names of the page, with
+ * its sender: the one as it makes it, the other as it reads it. */
+static void test_handshake_both_ends_trace_the_same_conversation(void)
+{
+    static const char *const names[3][20] = {
+        { "M1 KEY_REQUEST header", "M3 SESSION_KEY header", "C1", "C2", "P",
+          "identity box", "M5 CLIENT_CONFIRM header", "proof box" },
+        { "M2 PUBLIC_KEYS header", "server random", "Ke", "Kh",
+          "M4 CONFIRM header", "Q", "confirm box" },
+        { "T2", "T3", "T4", "T5", "s1", "s2", "s3", "HS", "k_identity",
+          "k_confirm", "k_chain", "MS", "k_client", "k_server", "k_proof",
+          "session_id" }
+    };
+    static const char *const senders[3] = { "client", "server", "both" };
+    static const char *const of_record[5] = { "DATA header", "DATA_MORE header",
+        "CLOSE header", "plaintext", "ciphertext" };
+    static test_log log[2];
+    test_pair *p = test_pair_init(1);
+    int i, k, side, n[2] = {0, 0};
+    memset(log, 0, sizeof log);
+    p->client_options.trace = p->server_options.trace = test_trace_log;
+    p->client_options.trace_ctx = &log[TEST_CLIENT];
+    p->server_options.trace_ctx = &log[TEST_SERVER];
+    CHECK(test_pair_start(p) == SC_OK && test_pair_run(p, 6) == SC_OK);
+    for (side = 0; side < 2; side++) {
+        CHECK(test_send(p, side, 1, "one", 3) == SC_OK);
+        CHECK(test_send(p, side, 0, side ? "four" : "three", 5) == SC_OK);
+    }
+    CHECK(test_reason(p, TEST_CLIENT) == 0 && test_reason(p, TEST_SERVER) == 0);
+    for (side = 0; side < 2; side++)
+        for (i = 0; i < 3; i++)
+            for (k = 0; k < 20 && names[i][k] != NULL; k++) {
+                size_t a_len = 0, b_len = 1;
+                const uint8_t *a = test_traced(&log[0], names[i][k], senders[i],
+                                               0, &a_len);
+                const uint8_t *b = test_traced(&log[1], names[i][k], senders[i],
+                                               0, &b_len);
+                if (!CHECK(a != NULL && b != NULL && a_len == b_len
+                           && memcmp(a, b, 32) == 0))
+                    printf("    %s\n", names[i][k]);
+                n[side]++;
+            }
+    for (k = 0; k < 5; k++)
+        for (i = 0; i < (k < 3 ? 2 : 6); i++) {
+            const char *sender = k < 3 ? senders[i] : senders[i < 2 ? 0
+                                                    : i < 4 ? 1 : i - 4];
+            size_t a_len = 0, b_len = 1;
+            const uint8_t *a = test_traced(&log[0], of_record[k], sender, i,
+                                           &a_len);
+            const uint8_t *b = test_traced(&log[1], of_record[k], sender, i,
+                                           &b_len);
+            if (!CHECK(a != NULL && b != NULL && a_len == b_len
+                       && memcmp(a, b, 32) == 0))
+                printf("    %s %d\n", of_record[k], i);
+        }
+    for (i = 0; i < 6; i++) {
+        size_t len = 0;
+        CHECK(test_traced(&log[0], "tag", senders[i < 2 ? 0 : i < 4 ? 1 : i - 4],
+                          i, &len) != NULL && len == 16);
+    }
+    CHECK(log[0].n == (size_t)n[0] + 24 && log[1].n == (size_t)n[1] + 24);
+}
+
 static void test_handshake_first_error_sticks(void)
 {
     size_t i;
@@ -4931,6 +5202,80 @@ static void test_handshake_first_error_sticks(void)
         CHECK(sc_eof(&e->ch) == SC_ERR_TOO_LONG && len == 0);
         sc_end(&e->ch);
         CHECK(test_is_zero(&e->ch, sizeof e->ch));
+    }
+}
+
+/* Calls at the wrong moment, and with what cannot be meant, change nothing. */
+static void test_handshake_calls_out_of_place_are_named_so(void)
+{
+    uint8_t frame[SC_FRAME_MAX] = {1, 1, 0, 0}, out[SC_REPLY_MAX];
+    sc_client_options options;
+    sc_private_key even;
+    sc_server_options o;
+    sc_server server;
+    sc_event event;
+    sc_channel ch;
+    size_t len = 9;
+    test_pair *p = test_pair_init(1);
+    memset(&ch, 0, sizeof ch);
+    CHECK(sc_frame_len(&ch, frame, &len) == SC_ERR_STATE && len == 0);
+    len = 9;
+    CHECK(sc_input(&ch, frame, 4, &event, out, &len) == SC_ERR_STATE);
+    CHECK(len == 0 && sc_seal(&ch, 0, frame, 1, out, &len) == SC_ERR_STATE);
+    CHECK(sc_peer_key(&ch) == NULL && sc_session_id(&ch) == NULL);
+    CHECK(test_is_zero(&ch, sizeof ch));
+    CHECK(sc_client_init(&ch, NULL, out, &len) == SC_ERR_NO_JUDGE);
+    even = test_client;
+    even.pub.n[255] ^= 1;
+    options = p->client_options;
+    options.identity = &even;
+    CHECK(sc_client_init(&ch, &options, out, &len) == SC_ERR_PUBLIC_KEY);
+    CHECK(len == 0 && test_is_zero(&ch, sizeof ch));
+    CHECK(sc_server_accept(&ch, NULL) == SC_ERR_ARGUMENT);
+    memset(&server, 0, sizeof server);
+    CHECK(sc_server_accept(&ch, &server) == SC_ERR_ARGUMENT);
+    CHECK(test_is_zero(&ch, sizeof ch));
+    o = p->server_options;
+    CHECK(sc_server_init_with(&server, &o, test_key(2056), 0)
+          == SC_ERR_ARGUMENT && test_is_zero(&server, sizeof server));
+    o.host_key = NULL;
+    CHECK(sc_server_init_with(&server, &o, &test_short, 0) == SC_ERR_ARGUMENT);
+    CHECK(sc_server_init(&server, &o, 0) == SC_ERR_ARGUMENT);
+    o.host_key = &even;
+    CHECK(sc_server_init_with(&server, &o, &test_short, 0) == SC_ERR_ARGUMENT);
+    CHECK(sc_server_init(&server, &o, 0) == SC_ERR_ARGUMENT);
+    CHECK(test_is_zero(&server, sizeof server));
+}
+
+/* A result to fail with that is no error would leave the channel open. */
+static void test_handshake_fails_with_an_error_in_any_case(void)
+{
+    static const int results[] = { SC_OK, SC_MORE, SC_CLOSED, 77 };
+    size_t i;
+    for (i = 0; i < sizeof results / sizeof *results; i++) {
+        test_pair *p = test_pair_ready(0);
+        CHECK(sc_fail(&p->end[0].ch, results[i]) == SC_ERR_INTERNAL);
+        CHECK(!sc_ready(&p->end[0].ch) && test_reason(p, TEST_CLIENT) == 3);
+    }
+}
+
+/* After the first error no key is left that only a good end would need: to say
+ * CLOSE, the sending key is enough, and it goes with the CLOSE. */
+static void test_handshake_error_wipes_the_keys(void)
+{
+    int at;
+    for (at = 3; at <= 6; at++) {
+        sc_channel *ch = &test_pair_at(1, at)->end[at % 2 ? TEST_CLIENT
+                                                           : TEST_SERVER].ch;
+        uint8_t out[SC_CLOSE_LEN];
+        size_t len;
+        CHECK(sc_fail(ch, SC_ERR_FRAME) == SC_ERR_FRAME);
+        CHECK(test_is_zero(&ch->transcript, sizeof ch->transcript));
+        CHECK(test_is_zero(ch->k_confirm, 32) && test_is_zero(ch->k_chain, 32));
+        CHECK(test_is_zero(ch->k_proof, 32));
+        CHECK(test_is_zero(&ch->receiving, sizeof ch->receiving));
+        (void)sc_shut(ch, out, &len);
+        CHECK(test_is_zero(&ch->sending, sizeof ch->sending));
     }
 }
 
@@ -6053,6 +6398,33 @@ static void test_server_old_key_lives_until_its_handshakes_are_over(void)
     CHECK(test_is_zero(&s->short_key[!slot], sizeof s->short_key[0]));
 }
 
+/* A handshake that nobody ended does not keep the old key for ever: after twice
+ * its 30 seconds the key goes, and its M3 is not opened any more, not even when
+ * a newer key has come to the same place. */
+static void test_server_old_key_goes_though_its_handshake_was_forgotten(void)
+{
+    int next;
+    for (next = 0; next < 2; next++) {
+        sc_server *s = test_server_init(1000, 0);
+        test_pair *p = &test_now;
+        int slot = s->current;
+        CHECK(test_pair_run(p, 3) == SC_OK && s->current == slot);
+        CHECK(test_tick(s, 2000) > 0 && s->current == !slot);
+        CHECK(test_tick(s, 61999) > 0 && s->short_key[slot].is_alive);
+        if (!next)
+            s->options.short_key_ms = 3600000;
+        CHECK(test_tick(s, 62000) > 0);
+        CHECK(next ? s->current == slot
+                   : test_is_zero(&s->short_key[slot],
+                                  sizeof s->short_key[0]));
+        CHECK(test_pair_run(p, 4) == SC_ERR_TIMEOUT);
+        CHECK(test_ended_silently(p, TEST_SERVER, SC_ERR_TIMEOUT));
+        sc_end(&p->end[TEST_SERVER].ch);
+        CHECK(s->short_key[s->current].is_alive);
+        CHECK(s->short_key[0].in_flight == 0 && s->short_key[1].in_flight == 0);
+    }
+}
+
 /* Every way out of a handshake lets go of the key, once. */
 static void test_server_key_in_flight_is_counted_exactly(void)
 {
@@ -6408,6 +6780,194 @@ static void test_blocking_error_of_the_transport_is_passed_on(void)
     CHECK(test_conn_is_wiped());
 }
 
+/* A transport that says it moved what it cannot have moved. */
+static long test_lying_read(void *io, void *buf, size_t len)
+{
+    long n = test_wire_read(io, buf, len);
+    return ((test_wire *)io)->left == 0 ? (long)len + 1 : n;
+}
+
+static size_t test_lie;         /* what test_lying_write says of test_honest + 1 */
+static int test_honest;
+static long test_lying_write(void *io, const void *buf, size_t len)
+{
+    if (test_honest-- > 0)
+        return test_wire_write(io, buf, len);
+    return (long)(test_lie == 0 ? 0 : len + test_lie);
+}
+
+static void test_blocking_transport_that_lies_has_failed(void)
+{
+    test_wire *w = &test_line;
+    CHECK(test_wire_open(0, TEST_CLIENT, 600, 0) == SC_ERR_SERVER_ENDED);
+    w->p = test_pair_at(0, 1);
+    w->back_len = 0;
+    w->left = 30;
+    CHECK(sc_connect_over(&test_conn, test_lying_read, test_wire_write, w,
+                          &w->p->client_options) == SC_ERR_IO);
+    for (test_lie = 0; test_lie < 2; test_lie++) {
+        CHECK(test_wire_open(0, TEST_CLIENT, 600, 0) == SC_ERR_SERVER_ENDED);
+        w->p = test_pair_at(0, 1);
+        w->back_len = 0;
+        w->left = (size_t)-1;
+        test_honest = 2;                /* M1, M3 */
+        CHECK(sc_connect_over(&test_conn, test_wire_read, test_lying_write, w,
+                              &w->p->client_options) == SC_OK);
+        CHECK(sc_send(&test_conn, "x", 1) == SC_ERR_IO);
+        /* how much of the record has gone out, nobody knows: no other follows */
+        test_honest = 99;
+        CHECK(sc_send(&test_conn, "x", 1) == SC_ERR_STATE);
+        CHECK(sc_finish(&test_conn) == SC_ERR_STATE);
+        CHECK(test_honest == 99);
+        (void)sc_close(&test_conn);
+        CHECK(test_honest == 99 && test_conn_is_wiped());
+    }
+}
+
+static void test_blocking_calls_on_no_connection_are_harmless(void)
+{
+    size_t len = 9;
+    memset(&test_conn, 0, sizeof test_conn);
+    CHECK(sc_send(&test_conn, "x", 1) == SC_ERR_STATE);
+    CHECK(sc_send_part(&test_conn, "x", 1) == SC_ERR_STATE);
+    CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_ERR_STATE);
+    CHECK(len == 0 && sc_finish(&test_conn) == SC_ERR_STATE);
+    len = 9;
+    CHECK(sc_recv_whole(&test_conn, test_big[1], 9, &len) == SC_ERR_STATE);
+    CHECK(len == 0 && sc_fd(&test_conn) == -1 && !sc_pending(&test_conn));
+    CHECK(sc_close(&test_conn) == SC_OK);
+    CHECK(test_is_zero(&test_conn, sizeof test_conn));
+}
+
+/* What was handed out is in the caller's buffer and nowhere else. */
+static void test_blocking_recv_keeps_no_plaintext(void)
+{
+    size_t len, i;
+    CHECK(test_wire_open(0, TEST_CLIENT, 1000, (size_t)-1) == SC_OK);
+    memset(test_big[0], 'p', 100);
+    CHECK(sc_send(&test_conn, test_big[0], 100) == SC_OK);
+    CHECK(sc_recv(&test_conn, test_big[1], 60, &len) == SC_MORE && len == 60);
+    for (i = 0; i < 60; i++)
+        CHECK(test_conn.in[4 + i] == 0);
+    CHECK(test_conn.in[64] == 'p');
+    CHECK(sc_recv(&test_conn, test_big[1], 60, &len) == SC_OK && len == 40);
+    for (i = 0; i < 100; i++)
+        CHECK(test_conn.in[4 + i] == 0);
+    test_conn.channel.receiving.key[0] ^= 1;    /* and of an error, nothing */
+    CHECK(sc_send(&test_conn, test_big[0], 100) == SC_OK);
+    CHECK(sc_recv(&test_conn, test_big[1], 60, &len) == SC_ERR_RECORD);
+    CHECK(test_is_zero(test_conn.in, sizeof test_conn.in));
+    sc_close(&test_conn);
+}
+
+/* Half a message is never taken for a whole one: not when its beginning has
+ * been handed out before, and not when an error comes before its end. */
+static void test_blocking_recv_whole_gives_no_half(void)
+{
+    size_t len = 9;
+    CHECK(test_wire_open(0, TEST_CLIENT, 1000, (size_t)-1) == SC_OK);
+    CHECK(sc_send(&test_conn, "halves", 6) == SC_OK);
+    CHECK(sc_recv(&test_conn, test_big[1], 3, &len) == SC_MORE && len == 3);
+    CHECK(sc_recv_whole(&test_conn, test_big[1], 9, &len) == SC_ERR_STATE);
+    CHECK(len == 0);
+    CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_OK && len == 3);
+    CHECK(sc_send_part(&test_conn, "first", 5) == SC_OK);
+    CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_MORE && len == 5);
+    CHECK(sc_recv_whole(&test_conn, test_big[1], 9, &len) == SC_ERR_STATE);
+    CHECK(sc_send(&test_conn, "last", 4) == SC_OK);
+    CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_OK && len == 4);
+    CHECK(sc_send_part(&test_conn, "first", 5) == SC_OK);
+    test_conn.read = test_broken_read;
+    test_line.left = 26;                /* the first part, and a byte */
+    CHECK(sc_send(&test_conn, "last", 4) == SC_OK);
+    CHECK(sc_recv_whole(&test_conn, test_big[1], 9, &len) == SC_ERR_IO);
+    test_conn.read = test_wire_read;
+    test_line.left = (size_t)-1;
+    CHECK(len == 0 && sc_recv_whole(&test_conn, test_big[1], 9, &len) < 0);
+    CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_ERR_IO && len == 0);
+    sc_close(&test_conn);
+}
+
+/* The peer is in the middle of a message of test_whole_left bytes more. */
+static size_t test_whole_left;
+static long test_whole_read(void *io, void *buf, size_t len)
+{
+    test_wire *w = (test_wire *)io;
+    size_t n = test_whole_left < SC_RECORD_MAX ? test_whole_left
+                                               : SC_RECORD_MAX;
+    if (w->back_len == 0 && n > 0) {
+        static uint8_t data[SC_RECORD_MAX];
+        test_whole_left -= n;
+        CHECK(sc_seal(&w->p->end[TEST_SERVER].ch, test_whole_left > 0, data, n,
+                      w->back, &w->back_len) == SC_OK);
+    }
+    return test_wire_read(io, buf, len);
+}
+
+/* Whatever the buffer holds, a whole message has at most SC_MESSAGE_MAX bytes. */
+static void test_blocking_recv_whole_has_its_own_maximum(void)
+{
+    uint8_t *room = (uint8_t *)malloc(SC_MESSAGE_MAX + 1);
+    size_t len, longer;
+    if (room == NULL)
+        return;
+    for (longer = 0; longer < 2; longer++) {
+        CHECK(test_wire_open(0, TEST_CLIENT, SC_FRAME_MAX, (size_t)-1)
+              == SC_OK);
+        test_whole_left = SC_MESSAGE_MAX + longer;
+        test_conn.read = test_whole_read;
+        CHECK(sc_recv_whole(&test_conn, room, SC_MESSAGE_MAX + 1, &len)
+              == (longer ? SC_ERR_TOO_LONG : SC_OK));
+        CHECK(len == (longer ? 0 : SC_MESSAGE_MAX));
+        sc_close(&test_conn);
+    }
+    free(room);
+}
+
+static void test_blocking_closed_is_said_again(void)
+{
+    size_t len = 9;
+    CHECK(test_wire_open(0, TEST_CLIENT, 1000, (size_t)-1) == SC_OK);
+    CHECK(sc_finish(&test_conn) == SC_OK);
+    CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_CLOSED);
+    CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_CLOSED && len == 0);
+    CHECK(sc_recv_whole(&test_conn, test_big[1], 9, &len) == SC_CLOSED);
+    CHECK(sc_close(&test_conn) == SC_OK);
+    CHECK(sc_close(&test_conn) == SC_OK);
+}
+
+/* Every result has a sentence of its own, which fits on a line. */
+static void test_blocking_every_result_has_its_own_words(void)
+{
+    static const int results[] = {
+        SC_OK, SC_MORE, SC_CLOSED, SC_ERR_ARGUMENT, SC_ERR_STATE, SC_ERR_SPACE,
+        SC_ERR_RANDOM, SC_ERR_INTERNAL, SC_ERR_IO, SC_ERR_TIMEOUT,
+        SC_ERR_CUT_OFF, SC_ERR_SERVER_ENDED, SC_ERR_RESOLVE, SC_ERR_CONNECT,
+        SC_ERR_LISTEN, SC_ERR_FRAME, SC_ERR_PUBLIC_KEY, SC_ERR_SAME_KEYS,
+        SC_ERR_HANDSHAKE, SC_ERR_RECORD, SC_ERR_CLOSE, SC_ERR_TOO_LONG,
+        SC_ERR_NO_JUDGE, SC_ERR_PIN, SC_ERR_PIN_FORMAT, SC_ERR_HOST_UNKNOWN,
+        SC_ERR_HOST_CHANGED, SC_ERR_HOST_REVOKED, SC_ERR_HOST_LINE,
+        SC_ERR_REFUSED, SC_ERR_PEER_PROTOCOL, SC_ERR_PEER_INTERNAL,
+        SC_ERR_NOT_AUTHORISED, SC_ERR_ANONYMOUS, SC_ERR_FILE,
+        SC_ERR_FILE_EXISTS, SC_ERR_FILE_MODE, SC_ERR_KEY_FORMAT,
+        SC_ERR_KEY_ENCRYPTED, SC_ERR_KEY_TYPE, SC_ERR_KEY_SIZE,
+        SC_ERR_KEY_EXPONENT, SC_ERR_KEY_CHECK
+    };
+    size_t n = sizeof results / sizeof *results, i, k;
+    int r, n_known = 0;
+    for (i = 0; i < n; i++) {
+        const char *words = sc_strerror(results[i]);
+        CHECK(strlen(words) > 3 && strchr(words, '\n') == NULL);
+        CHECK(strcmp(words, sc_strerror(-9999)) != 0);
+        for (k = 0; k < i; k++)
+            CHECK(results[k] != results[i]
+                  && strcmp(words, sc_strerror(results[k])) != 0);
+    }
+    for (r = -200; r < 200; r++)
+        n_known += strcmp(sc_strerror(r), sc_strerror(-9999)) != 0;
+    CHECK((size_t)n_known == n && sc_strerror(-9999)[0] != '\0');
+}
+
 /* The server refuses in sc_accept; the client hears why, after M4. */
 static void test_blocking_server_refuses_and_the_client_is_told(void)
 {
@@ -6651,6 +7211,8 @@ static void test_blocking_timeout_ends_the_wait(void)
     CHECK(sc_send(&test_conn, test_big[0], sizeof test_big[0])
           == SC_ERR_TIMEOUT);
     took[1] = sc_now_ms() - start;
+    CHECK(sc_send(&test_conn, "x", 1) == SC_ERR_TIMEOUT);
+    CHECK(sc_finish(&test_conn) == SC_ERR_TIMEOUT);
     CHECK(took[0] >= 190 && took[0] < 5000);
     CHECK(took[1] >= 190 && took[1] < 5000);
     test_kill(pid);
@@ -6783,6 +7345,70 @@ static void test_blocking_connect_says_why_it_cannot(void)
     CHECK(sc_listen(label_of_64, 0, &fd) < 0);
 }
 
+static void test_blocking_listen_and_dial_refuse_what_no_port_is(void)
+{
+    int fd = 9, other = 9;
+    CHECK(sc_dial("127.0.0.1", 0, 1000, &fd) == SC_ERR_ARGUMENT && fd == -1);
+    fd = 9;
+    CHECK(sc_dial("127.0.0.1", 65536, 1000, &fd) == SC_ERR_ARGUMENT);
+    CHECK(fd == -1 && sc_dial(NULL, 1, 1000, &fd) == SC_ERR_ARGUMENT);
+    fd = 9;
+    CHECK(sc_listen("127.0.0.1", 65536, &fd) == SC_ERR_ARGUMENT && fd == -1);
+    fd = test_listen();
+    if (fd < 0)
+        return;
+    CHECK(sc_listen("127.0.0.1", test_port, &other) == SC_ERR_LISTEN);
+    CHECK(errno == EADDRINUSE && other == -1);
+    other = 9;
+    CHECK(sc_dial("127.0.0.1", test_port, 0, &other) == SC_ERR_TIMEOUT);
+    CHECK(other == -1);
+    close(fd);
+}
+
+/* With no host named, a server can be reached by any address of the machine. */
+static void test_blocking_listen_on_every_address_hears_ipv4(void)
+{
+    struct sockaddr_storage a;
+    socklen_t a_len = sizeof a;
+    int fd = test_listen(), any = -1, client = -1, got;
+    unsigned port;
+    if (fd < 0)
+        return;
+    close(fd);
+    if (!CHECK(sc_listen(NULL, 0, &any) == SC_OK))
+        return;
+    CHECK(getsockname(any, (struct sockaddr *)&a, &a_len) == 0);
+    port = a.ss_family == AF_INET ? ((struct sockaddr_in *)&a)->sin_port
+                                  : ((struct sockaddr_in6 *)&a)->sin6_port;
+    port = ntohs((uint16_t)port);
+    CHECK(sc_dial("127.0.0.1", port, 5000, &client) == SC_OK);
+    CHECK((fcntl(client, F_GETFL) & O_NONBLOCK) != 0);
+    CHECK((fcntl(client, F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK((fcntl(any, F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK((got = accept(any, NULL, NULL)) >= 0);
+    close(got);
+    close(client);
+    close(any);
+}
+
+/* What is no listening socket gives no clients, and says so at once; nor does a
+ * server without random bytes for the key that is due. */
+static void test_blocking_accept_ends_when_there_can_be_no_client(void)
+{
+    int ends[2];
+    test_pair_at(0, 1);
+    CHECK(pipe(ends) == 0 && write(ends[1], "x", 1) == 1);
+    CHECK(test_accept(ends[0]) == SC_ERR_LISTEN && test_conn_is_wiped());
+    close(ends[0]);
+    close(ends[1]);
+    CHECK(test_accept(ends[0]) == SC_ERR_LISTEN);
+    test_now.server.options.short_key_ms = 1;
+    test_now.server.random = test_source_bytes;
+    test_now.server.random_ctx = &test_now.end[0].source;
+    test_now.end[0].source.blinding.fail_after = 0;
+    CHECK(test_accept(ends[0]) == SC_ERR_RANDOM && test_conn_is_wiped());
+}
+
 /* Clients come until they are stopped. */
 static void test_keep_calling(int unused)
 {
@@ -6825,6 +7451,7 @@ static const test_case test_cases_b[] = {
     TEST(handshake_says_the_published_bytes),
     TEST(handshake_is_session_txt_byte_for_byte),
     TEST(handshake_is_session_odd_sizes_txt_byte_for_byte),
+    TEST(handshake_both_ends_trace_the_same_conversation),
     TEST(handshake_every_length_of_every_type_at_every_moment),
     TEST(handshake_other_types_and_versions_are_errors),
     TEST(handshake_frame_cut_at_every_byte_is_an_error),
@@ -6832,6 +7459,9 @@ static const test_case test_cases_b[] = {
     TEST(handshake_no_record_leaves_before_its_last_frame),
     TEST(handshake_error_is_told_by_close_only_after_it),
     TEST(handshake_first_error_sticks),
+    TEST(handshake_calls_out_of_place_are_named_so),
+    TEST(handshake_fails_with_an_error_in_any_case),
+    TEST(handshake_error_wipes_the_keys),
     TEST(handshake_keys_are_wiped_when_it_is_over),
     TEST(handshake_ended_channel_is_all_zero),
     TEST(handshake_flipped_bit_anywhere_ends_it),
@@ -6882,6 +7512,7 @@ static const test_case test_cases_b[] = {
     TEST(server_key_turns_over_when_it_is_old),
     TEST(server_key_turns_over_when_it_was_shown_often),
     TEST(server_old_key_lives_until_its_handshakes_are_over),
+    TEST(server_old_key_goes_though_its_handshake_was_forgotten),
     TEST(server_key_in_flight_is_counted_exactly),
     TEST(server_makes_its_own_first_key_and_wipes_it),
     TEST(server_key_stays_when_random_bytes_fail),
@@ -6893,6 +7524,13 @@ static const test_case test_cases_b[] = {
     TEST(blocking_handshake_cut_anywhere_fails_for_the_server),
     TEST(blocking_records_cut_anywhere_are_cut_off),
     TEST(blocking_error_of_the_transport_is_passed_on),
+    TEST(blocking_transport_that_lies_has_failed),
+    TEST(blocking_calls_on_no_connection_are_harmless),
+    TEST(blocking_recv_keeps_no_plaintext),
+    TEST(blocking_recv_whole_gives_no_half),
+    TEST(blocking_recv_whole_has_its_own_maximum),
+    TEST(blocking_closed_is_said_again),
+    TEST(blocking_every_result_has_its_own_words),
     TEST(blocking_server_refuses_and_the_client_is_told),
 #ifndef SC_NO_OS
     TEST(blocking_both_sides_send_4_mib_at_once),
@@ -6902,6 +7540,9 @@ static const test_case test_cases_b[] = {
     TEST(blocking_handshake_ends_after_30_seconds),
     TEST(blocking_server_goes_on_after_odd_clients),
     TEST(blocking_connect_says_why_it_cannot),
+    TEST(blocking_listen_and_dial_refuse_what_no_port_is),
+    TEST(blocking_listen_on_every_address_hears_ipv4),
+    TEST(blocking_accept_ends_when_there_can_be_no_client),
     TEST(blocking_accept_keeps_the_short_lived_key_young),
 #endif
 };
