@@ -7,8 +7,8 @@
  *         they are there; what is missing is said and counted as skipped.
  * Names:  test_<room>_<claim>: the name is the sentence that is tested. */
 
-#if !defined(_POSIX_C_SOURCE) && defined(__linux__)
-#define _POSIX_C_SOURCE 200809L
+#if !defined(_XOPEN_SOURCE) && defined(__linux__)
+#define _XOPEN_SOURCE 700               /* POSIX of 2008, and sigaltstack */
 #endif
 
 #define SECCHAN_INTERNAL
@@ -5092,6 +5092,7 @@ typedef struct {
         const char *sender, *name;
         size_t len;
         uint8_t digest[32];
+        uint8_t first[32];
     } said[100];
 } test_log;
 
@@ -5104,6 +5105,7 @@ static void test_trace_log(void *ctx, const char *sender, const char *name,
     log->said[log->n].sender = sender;
     log->said[log->n].name = name;
     log->said[log->n].len = len;
+    memcpy(log->said[log->n].first, bytes, len < 32 ? len : 32);
     test_sha256(log->said[log->n++].digest, bytes, len);
 }
 
@@ -7247,6 +7249,311 @@ static void test_blocking_handshake_ends_after_30_seconds(void)
     test_reap(pid);
 }
 
+/* ---- what is left on the stack ---- */
+
+/* Work is done on a stack of its own, that of a signal, which can be searched
+ * afterwards: a secret that a function copied and did not wipe still lies there,
+ * unless a later call has written over it. */
+static uint8_t test_stack[1 << 20];
+static void (*test_work)(void);
+
+static void test_on_signal(int number)
+{
+    (void)number;
+    test_work();
+}
+
+/* test_lies_there: is this on the stack, as it is or as limbs are stored? */
+static int test_lies_there(const uint8_t *secret, size_t len)
+{
+    uint8_t limbs[100];
+    size_t i;
+    CHECK(len <= sizeof limbs);
+    for (i = 0; i < len; i++)
+        limbs[i] = secret[len - 1 - i];
+    for (i = 0; i + len <= sizeof test_stack; i++)
+        if (memcmp(test_stack + i, secret, len) == 0
+            || memcmp(test_stack + i, limbs, len) == 0)
+            return 1;
+    return 0;
+}
+
+static void test_on_stack(void (*work)(void))
+{
+    static const uint8_t nothing[100] = { 0xff };
+    struct sigaction action, action_before;
+    stack_t stack, stack_before;
+    size_t len;
+    /* what was looked for last may be in registers, which a signal saves */
+    for (len = 32; len <= 100; len += 4)
+        (void)test_lies_there(nothing, len);
+    memset(test_stack, 0, sizeof test_stack);
+    memset(&stack, 0, sizeof stack);
+    stack.ss_sp = test_stack;
+    stack.ss_size = sizeof test_stack;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = test_on_signal;
+    action.sa_flags = SA_ONSTACK;
+    test_work = work;
+    CHECK(sigaltstack(&stack, &stack_before) == 0);
+    CHECK(sigaction(SIGUSR2, &action, &action_before) == 0);
+    CHECK(raise(SIGUSR2) == 0);
+    CHECK(sigaction(SIGUSR2, &action_before, NULL) == 0);
+    CHECK(sigaltstack(&stack_before, NULL) == 0);
+}
+
+/* A piece from the middle of a number of the key, wherever limbs begin. */
+#define KEY_PIECE(number) ((number) + 14), 100
+static void test_no_key_on_stack(const sc_private_key *key)
+{
+    CHECK(!test_lies_there(KEY_PIECE(key->p)));
+    CHECK(!test_lies_there(KEY_PIECE(key->q)));
+    CHECK(!test_lies_there(KEY_PIECE(key->dp)));
+    CHECK(!test_lies_there(KEY_PIECE(key->dq)));
+    CHECK(!test_lies_there(KEY_PIECE(key->qinv)));
+}
+
+/* What the work is done with. */
+static struct {
+    uint8_t key[32], text[600], out[700], hash[32], label[7];
+    char pem[SC_PEM_MAX];
+    size_t pem_len;
+    sc_private_key private_key;
+    sc_keygen keygen;
+    test_random random;
+    sc_word ok;
+    int result;
+} test_args;
+
+static void test_work_leak(void)        /* the control: leaves a copy */
+{
+    uint8_t copy[32];
+    memcpy(copy, test_args.key, 32);
+    test_sha256(test_args.hash, copy, 32);
+}
+
+static void test_work_hmac(void)
+{
+    sc_hmac(test_args.hash, test_args.key, 32, test_args.text, 100);
+}
+
+static void test_work_hkdf(void)
+{
+    sc_hkdf_expand(test_args.key, "info", 4, test_args.out, 32);
+}
+
+static void test_work_seal(void)
+{
+    sc_aead_seal(test_args.out, test_args.key, test_args.hash, NULL, 0,
+                 test_args.text, 600);
+}
+
+static void test_work_encrypt(void)
+{
+    test_args.result = sc_oaep_encrypt(&test_args.private_key.pub, "label", 5,
+                                       test_args.key, 32, test_args.out,
+                                       test_random_bytes, &test_args.random);
+}
+
+static void test_work_decrypt(void)
+{
+    test_args.result = sc_oaep_decrypt(&test_args.private_key, "label", 5,
+                                       test_args.out, test_args.hash, 32,
+                                       &test_args.ok, test_random_bytes,
+                                       &test_args.random);
+}
+
+static void test_work_private(void)
+{
+    test_args.result = sc_rsa_private(&test_args.private_key, test_args.out,
+                                      test_args.text, &test_args.ok,
+                                      test_random_bytes, &test_args.random);
+}
+
+static void test_work_write(void)
+{
+    test_args.result = sc_key_write_pem(&test_args.private_key, test_args.pem,
+                                        sizeof test_args.pem,
+                                        &test_args.pem_len);
+}
+
+static void test_work_read(void)
+{
+    test_args.result = sc_key_read_pem(&test_args.private_key, test_args.pem,
+                                       test_args.pem_len);
+}
+
+static void test_work_check(void)
+{
+    test_args.result = sc_key_check(&test_args.private_key);
+}
+
+static void test_work_generate(void)
+{
+    char mark;
+    do
+        test_args.result = sc_keygen_step(&test_args.keygen,
+                                          &test_args.private_key, &mark);
+    while (test_args.result == SC_MORE);
+}
+
+/* test_stack_can_be_searched: fills in the arguments, and finds the control. */
+static int test_stack_can_be_searched(void)
+{
+    memset(&test_args, 0, sizeof test_args);
+    test_random_init(&test_args.random, "stack");
+    (void)test_random_bytes(&test_args.random, test_args.key, 32);
+    (void)test_random_bytes(&test_args.random, test_args.text, 600);
+    test_args.private_key = *test_key(2048);
+    test_on_stack(test_work_leak);
+    if (!test_lies_there(test_args.key, 32)) {
+        test_skip("local variables do not live on the stack here");
+        return 0;
+    }
+    return 1;
+}
+
+static void test_wiping_hashes_and_cipher_leave_no_secret_on_the_stack(void)
+{
+    static const uint8_t zero[64] = {0};
+    uint8_t pad[2][64], stream[2][64];
+    sc_sha256 s;
+    size_t i, k;
+    if (!test_stack_can_be_searched())
+        return;
+    for (k = 0; k < 2; k++) {
+        memset(pad[k], k == 0 ? 0x36 : 0x5c, 64);
+        for (i = 0; i < 32; i++)
+            pad[k][i] ^= test_args.key[i];
+    }
+    for (k = 0; k < 2; k++) {
+        test_on_stack(k == 0 ? test_work_hmac : test_work_hkdf);
+        CHECK(!test_lies_there(test_args.key, 32));
+        CHECK(!test_lies_there(pad[0], 64) && !test_lies_there(pad[1], 64));
+        for (i = 0; i < 2; i++) {       /* the hash of it, to go on from */
+            sc_sha256_init(&s);
+            sc_sha256_add(&s, pad[i], 64);
+            CHECK(!test_lies_there((const uint8_t *)&s, 40));
+        }
+        CHECK(!test_lies_there(k == 0 ? test_args.hash : test_args.out, 32));
+    }
+    for (k = 0; k < 2; k++)
+        sc_chacha20_xor(stream[k], zero, 64, test_args.key, test_args.hash,
+                        (uint32_t)k);
+    test_on_stack(test_work_seal);
+    CHECK(!test_lies_there(test_args.key, 32));
+    CHECK(!test_lies_there(test_args.text, 32));
+    CHECK(!test_lies_there(test_args.text + 560, 32));
+    CHECK(!test_lies_there(stream[0], 32) && !test_lies_there(stream[1], 32));
+}
+
+static void test_wiping_rsa_leaves_no_secret_on_the_stack(void)
+{
+    static uint8_t em[256];
+    uint8_t mask[32];
+    size_t i;
+    if (!test_stack_can_be_searched())
+        return;
+    test_on_stack(test_work_encrypt);
+    CHECK(test_args.result == SC_OK && !test_lies_there(test_args.key, 32));
+    test_on_stack(test_work_private);
+    CHECK(test_args.result == SC_OK && test_args.ok != 0);
+    test_no_key_on_stack(test_key(2048));
+    CHECK(!test_lies_there(KEY_PIECE(test_args.text)));
+    memcpy(em, test_args.text, 256);
+    test_on_stack(test_work_decrypt);
+    CHECK(test_args.result == SC_OK && test_args.ok != 0);
+    CHECK(memcmp(test_args.hash, test_args.key, 32) == 0);
+    CHECK(!test_lies_there(test_args.key, 32));
+    test_no_key_on_stack(test_key(2048));
+    test_random_init(&test_args.random, "stack");       /* the same seed */
+    for (i = 0; i < 2; i++)
+        (void)test_random_bytes(&test_args.random, test_args.text,
+                                i == 0 ? 32 : 600);
+    (void)test_random_bytes(&test_args.random, mask, 32);
+    test_random_init(&test_args.random, "stack");
+    for (i = 0; i < 2; i++)
+        (void)test_random_bytes(&test_args.random, test_args.text,
+                                i == 0 ? 32 : 600);
+    test_on_stack(test_work_encrypt);
+    CHECK(!test_lies_there(mask, 32));          /* the seed, and its mask */
+    for (i = 0; i < 32; i++)
+        mask[i] ^= em[1 + i];
+    CHECK(!test_lies_there(mask, 32));
+    CHECK(!test_lies_there(KEY_PIECE(em)));
+}
+
+static void test_wiping_key_files_leave_no_secret_on_the_stack(void)
+{
+    uint8_t d[64];
+    if (!test_stack_can_be_searched())
+        return;
+    test_on_stack(test_work_check);
+    CHECK(test_args.result == SC_OK);
+    test_no_key_on_stack(test_key(2048));
+    test_on_stack(test_work_write);
+    CHECK(test_args.result == SC_OK);
+    test_no_key_on_stack(test_key(2048));
+    (void)sc_base64_read(test_args.out, sizeof test_args.out, &test_args.pem_len,
+                         test_args.pem + 32 + 6 * 65, 64);
+    memcpy(d, test_args.out, 48);       /* a piece of d */
+    CHECK(!test_lies_there(d, 48));
+    test_args.pem_len = strlen(test_args.pem);
+    test_on_stack(test_work_read);
+    CHECK(test_args.result == SC_OK);
+    test_no_key_on_stack(test_key(2048));
+    CHECK(!test_lies_there(d, 48));
+    test_args.pem[1000] ^= 1;           /* and of a file that is refused */
+    test_on_stack(test_work_read);
+    CHECK(test_args.result < 0);
+    test_no_key_on_stack(test_key(2048));
+    CHECK(!test_lies_there(d, 48));
+    CHECK(sc_keygen_init(&test_args.keygen, 2048, test_random_bytes,
+                         &test_args.random) == SC_OK);
+    test_on_stack(test_work_generate);
+    CHECK(test_args.result == SC_OK);
+    test_no_key_on_stack(&test_args.private_key);
+}
+
+static void test_work_frame(void)
+{
+    test_args.result = test_pair_run(&test_now, test_now.at + 1);
+}
+
+static void test_wiping_handshake_leaves_no_secret_on_the_stack(void)
+{
+    static const char *const secret[] = { "s1", "s2", "s3", "HS", "MS",
+        "k_identity", "k_confirm", "k_chain", "k_client", "k_server",
+        "k_proof" };
+    static test_log log;
+    test_pair *p = test_pair_init(1);
+    size_t i, k, n_found = 0;
+    if (!test_stack_can_be_searched())
+        return;
+    memset(&log, 0, sizeof log);
+    p->client_options.trace = test_trace_log;
+    p->client_options.trace_ctx = &log;
+    CHECK(test_pair_start(p) == SC_OK && test_pair_run(p, 6) == SC_OK);
+    p = test_pair_init(1);              /* the same values once more */
+    CHECK(test_pair_start(p) == SC_OK);
+    while (p->at < 6) {
+        test_on_stack(test_work_frame);
+        CHECK(test_args.result == SC_OK);
+        for (i = 0; i < log.n; i++)
+            for (k = 0; k < sizeof secret / sizeof *secret; k++) {
+                if (strcmp(log.said[i].name, secret[k]) != 0)
+                    continue;
+                n_found++;
+                if (!CHECK(!test_lies_there(log.said[i].first, 32)))
+                    printf("    %s, after M%d\n", secret[k], p->at - 1);
+            }
+        test_no_key_on_stack(&test_host);
+        test_no_key_on_stack(&test_short);
+        test_no_key_on_stack(&test_client);
+    }
+    CHECK(n_found == 5 * sizeof secret / sizeof *secret);
+}
+
 /* ---- over the network of this machine ---- */
 
 /* test_listen: a socket that listens on a free port of 127.0.0.1, and does not
@@ -7538,6 +7845,10 @@ static const test_case test_cases_b[] = {
     TEST(blocking_server_that_vanishes_raises_no_signal),
     TEST(blocking_timeout_ends_the_wait),
     TEST(blocking_handshake_ends_after_30_seconds),
+    TEST(wiping_hashes_and_cipher_leave_no_secret_on_the_stack),
+    TEST(wiping_rsa_leaves_no_secret_on_the_stack),
+    TEST(wiping_key_files_leave_no_secret_on_the_stack),
+    TEST(wiping_handshake_leaves_no_secret_on_the_stack),
     TEST(blocking_server_goes_on_after_odd_clients),
     TEST(blocking_connect_says_why_it_cannot),
     TEST(blocking_listen_and_dial_refuse_what_no_port_is),
