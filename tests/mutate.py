@@ -818,7 +818,7 @@ def describe(m):
                                     m.after)
 
 
-def campaign(mutants, rows, args, explained):
+def campaign(mutants, rows, args, explained, everything):
     """Judge the mutants that rows lacks, and add them to it."""
     random.Random(args.seed).shuffle(mutants)
     todo = [m for m in mutants if m.key not in rows
@@ -832,6 +832,7 @@ def campaign(mutants, rows, args, explained):
     with tempfile.TemporaryDirectory(prefix="secchan.") as scratch:
         sources = copy_sources(scratch)
         work = Campaign(sources, scratch, args)
+        control(work, everything, args.seed)
         out = open(args.results, "a") if args.results else None
 
         def judge(m):
@@ -848,6 +849,27 @@ def campaign(mutants, rows, args, explained):
         with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
             for f in [pool.submit(judge, m) for m in todo]:
                 f.result()
+
+
+def control(work, mutants, seed):
+    """Does the judge judge?  A function put in the place of itself is no
+    mutant, and one that decides whether keys are equal is missed if it lies."""
+    functions = sorted({(m.file, m.function): m for m in mutants
+                        if m.function and not m.function.startswith("#")
+                        and m.file != HEADER}.values())
+    same = [m._replace(text=work.texts[m.file][m.start:m.end])
+            for m in random.Random(seed).sample(functions, 4)]
+    lies = [m for m in mutants if m.function == "sc_public_equal"]
+    for claim, tried, verdict in (
+            ("4 functions replaced by themselves: no change", same,
+             ("same code", "elsewhere")),
+            ("%d mutants of sc_public_equal: killed" % len(lies), lies,
+             ("killed",))):
+        found = [work.verdict(m)[0] for m in tried]
+        fine = found and all(f in verdict for f in found)
+        print("%s: control: %s" % ("ok" if fine else "FAILED", claim))
+        if not fine:
+            sys.exit("control: %s" % ", ".join(found))
 
 
 def copy_sources(scratch):
@@ -879,6 +901,10 @@ def report(mutants, rows, explained, all_mutants):
         tried = sum(count.values()) - count["elsewhere"]
         by = ", ".join("%d %s" % (kinds[b], "plainly" if b == "default" else
                                   "only with " + b) for b in BUILDS if kinds[b])
+        if tried == 0 and not count:
+            continue
+        print("%s: %s: no mutant is left" % (
+            "FAILED" if count["left"] else "ok", f))
         print("evidence: mutants of %s | %s | %d of %d tried: %d killed (%s), %d "
               "same code, %d do not compile, %d explained, %d left"
               % (f, "FAILED" if count["left"] else "passed", tried,
@@ -903,7 +929,6 @@ def main():
     p.add_argument("--minutes", type=float, default=1e9)
     p.add_argument("--list", action="store_true", help="say them, try none")
     p.add_argument("--report", action="store_true", help="of --results only")
-    p.add_argument("--control", action="store_true", help="see mutate.sh")
     args = p.parse_args()
     args.full = args.sample == 0
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -925,9 +950,13 @@ def main():
         return 0
     rows = read_results(args.results)
     if not args.report:
-        campaign(mutants, rows, args, explained)
+        campaign(mutants, rows, args, explained, everything)
     left = report(mutants, rows, explained, everything)
-    return left > 0
+    for m in everything:
+        explained.why(m)
+    for number in explained.unused():
+        print("FAILED: mutants.txt:%d explains no mutant that there is" % number)
+    return left > 0 or bool(explained.unused())
 
 
 if __name__ == "__main__":
