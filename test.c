@@ -3783,6 +3783,9 @@ static void test_hosts_line_means_what_it_says(void)
         { "e*x %O", SC_MORE },
         { "example.org?* %O", SC_MORE },
         { "exam~ple %O", SC_MORE },
+        { "example.org|x %O", SC_MORE },
+        { "#,example.org %O", SC_MORE },
+        { "#,* %O", SC_MORE },
         { "@revoked e*x %O", SC_MORE },
         { "other ssh-rsa !!!!", SC_MORE },
         { "other", SC_MORE },
@@ -3832,6 +3835,8 @@ static void test_hosts_line_means_what_it_says(void)
         { "other %K\rexample.org %K", SC_ERR_HOST_LINE },
         { "example.org %K\r\r", SC_ERR_HOST_LINE },
         { "e* %K", SC_ERR_HOST_LINE },
+        { "| %K", SC_ERR_HOST_LINE },
+        { "other,|x %K", SC_ERR_HOST_LINE },
         { "example.org** %K", SC_ERR_HOST_LINE },
         { "*x*m*.org* %K", SC_ERR_HOST_LINE },
         { "exam\177ple %K", SC_ERR_HOST_LINE },
@@ -7082,10 +7087,10 @@ static void test_gather(void *ctx, int result, const uint8_t *data,
                         size_t data_len)
 {
     size_t *total = (size_t *)ctx;
-    CHECK(result == SC_OK || result == SC_MORE);
-    if (CHECK(data_len <= sizeof test_big[1] - *total))
+    if (CHECK(data_len > 0 && data_len <= sizeof test_big[1] - *total))
         memcpy(test_big[1] + *total, data, data_len);
     *total += data_len;
+    CHECK(result == (*total < sizeof test_big[1] ? SC_MORE : SC_OK));
 }
 
 /* Client of the echo: a message that is longer than all buffers on its way, so
@@ -7441,6 +7446,19 @@ static void test_work_read(void)
                                        test_args.pem_len);
 }
 
+#ifdef TEST_FILES
+static void test_work_save(void)
+{
+    test_args.result = sc_key_save(&test_args.private_key, in_folder("key"),
+                                   "");
+}
+
+static void test_work_load(void)
+{
+    test_args.result = sc_key_load(&test_args.private_key, in_folder("key"));
+}
+#endif
+
 static void test_work_check(void)
 {
     test_args.result = sc_key_check(&test_args.private_key);
@@ -7566,6 +7584,17 @@ static void test_wiping_key_files_leave_no_secret_on_the_stack(void)
     CHECK(test_args.result < 0);
     test_no_key_on_stack(test_key(2048));
     CHECK(!test_lies_there(d, 48));
+    test_args.private_key = *test_key(2048);
+#ifdef TEST_FILES
+    if (folder_begin()) {
+        const uint8_t *text = (const uint8_t *)test_args.pem + 1200;
+        test_on_stack(test_work_save);
+        CHECK(test_args.result == SC_OK && !test_lies_there(text, 100));
+        test_on_stack(test_work_load);
+        CHECK(test_args.result == SC_OK && !test_lies_there(text, 100));
+        folder_end();
+    }
+#endif
     CHECK(sc_keygen_init(&test_args.keygen, 2048, test_random_bytes,
                          &test_args.random) == SC_OK);
     test_on_stack(test_work_generate);
@@ -7690,6 +7719,37 @@ static void test_blocking_server_goes_on_after_odd_clients(void)
     CHECK(sc_close(&test_conn) == SC_OK);
     test_reap(pid);
     test_close(fd);
+}
+
+/* A client that sends what nobody reads, and only then looks at what came. */
+static void test_late_reader(int unused)
+{
+    size_t len = 9;
+    (void)unused;
+    CHECK(test_connect() == SC_OK);
+    CHECK(sc_send(&test_conn, test_big[0], 50000) == SC_OK);
+    test_sleep_ms(400);
+    CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_CLOSED);
+    CHECK(sc_close(&test_conn) == SC_OK);
+}
+
+/* To close a TCP socket with bytes unread is to reset it, and the CLOSE under
+ * way with it; so they are read. */
+static void test_blocking_close_arrives_though_bytes_are_unread(void)
+{
+    uint64_t start;
+    int fd = test_listen();
+    pid_t pid;
+    if (fd < 0)
+        return;
+    pid = test_spawn(test_late_reader, NULL);
+    CHECK(test_accept(fd) == SC_OK);
+    test_sleep_ms(100);
+    start = sc_now_ms();
+    CHECK(sc_close(&test_conn) == SC_OK && test_conn_is_wiped());
+    CHECK(sc_now_ms() - start < 1900);  /* until the other side closed */
+    test_reap(pid);
+    close(fd);
 }
 
 static void test_blocking_connect_says_why_it_cannot(void)
@@ -7908,6 +7968,7 @@ static const test_case test_cases_b[] = {
     TEST(wiping_key_files_leave_no_secret_on_the_stack),
     TEST(wiping_handshake_leaves_no_secret_on_the_stack),
     TEST(blocking_server_goes_on_after_odd_clients),
+    TEST(blocking_close_arrives_though_bytes_are_unread),
     TEST(blocking_connect_says_why_it_cannot),
     TEST(blocking_listen_and_dial_refuse_what_no_port_is),
     TEST(blocking_listen_on_every_address_hears_ipv4),
