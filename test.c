@@ -3607,7 +3607,7 @@ static void test_keyfile_load_refuses_a_file_others_can_touch(void)
     folder_end();
 }
 
-/* ".pub" must fit behind the path: else it would be cut, and other files hit. */
+/* ".pub" must fit behind the path: cut off, it would name another file. */
 static void test_keyfile_save_takes_no_path_too_long_for_its_public_half(void)
 {
     static char path[2000];
@@ -4152,7 +4152,7 @@ static void test_hosts_remember_writes_no_other_key(void)
     CHECK(file_mode("hosts") == 0 && known.is_new);
     ch.is_server = 0;
     CHECK(symlink(in_folder("nowhere"), in_folder("link")) == 0);
-    (void)snprintf(known_path, sizeof known_path, "%s", in_folder("link/hosts"));
+    (void)strcpy(known_path, in_folder("link/hosts"));
     known.path = known_path;            /* a folder that cannot be made */
     errno = 0;
     CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_FILE);
@@ -5185,8 +5185,8 @@ static const uint8_t *test_traced(const test_log *log, const char *name,
     return NULL;
 }
 
-/* Both ends tell every value of the conversation, by the names of the page, with
- * its sender: the one as it makes it, the other as it reads it. */
+/* Both ends tell every value of the conversation, by the names of the page and
+ * with its sender: the one as it makes it, the other as it reads it. */
 static void test_handshake_both_ends_trace_the_same_conversation(void)
 {
     static const char *const names[3][20] = {
@@ -5242,8 +5242,9 @@ static void test_handshake_both_ends_trace_the_same_conversation(void)
         }
     for (i = 0; i < 6; i++) {
         size_t len = 0;
-        CHECK(test_traced(&log[0], "tag", senders[i < 2 ? 0 : i < 4 ? 1 : i - 4],
-                          i, &len) != NULL && len == 16);
+        int sender = i < 2 ? 0 : i < 4 ? 1 : i - 4;
+        CHECK(test_traced(&log[0], "tag", senders[sender], i, &len) != NULL);
+        CHECK(len == 16);
     }
     CHECK(log[0].n == (size_t)n[0] + 24 && log[1].n == (size_t)n[1] + 24);
 }
@@ -6851,8 +6852,8 @@ static long test_lying_read(void *io, void *buf, size_t len)
     return ((test_wire *)io)->left == 0 ? (long)len + 1 : n;
 }
 
-static size_t test_lie;         /* what test_lying_write says of test_honest + 1 */
-static int test_honest;
+static int test_honest;         /* calls that still say the truth */
+static size_t test_lie;         /* and then: 0, or so many bytes too many */
 static long test_lying_write(void *io, const void *buf, size_t len)
 {
     if (test_honest-- > 0)
@@ -6878,7 +6879,7 @@ static void test_blocking_transport_that_lies_has_failed(void)
         CHECK(sc_connect_over(&test_conn, test_wire_read, test_lying_write, w,
                               &w->p->client_options) == SC_OK);
         CHECK(sc_send(&test_conn, "x", 1) == SC_ERR_IO);
-        /* how much of the record has gone out, nobody knows: no other follows */
+        /* nobody knows how much of the record went out: no other follows */
         test_honest = 99;
         CHECK(sc_send(&test_conn, "x", 1) == SC_ERR_STATE);
         CHECK(sc_finish(&test_conn) == SC_ERR_STATE);
@@ -6968,7 +6969,7 @@ static long test_whole_read(void *io, void *buf, size_t len)
     return test_wire_read(io, buf, len);
 }
 
-/* Whatever the buffer holds, a whole message has at most SC_MESSAGE_MAX bytes. */
+/* Whatever the buffer holds, a message has at most SC_MESSAGE_MAX bytes. */
 static void test_blocking_recv_whole_has_its_own_maximum(void)
 {
     uint8_t *room = (uint8_t *)malloc(SC_MESSAGE_MAX + 1);
@@ -7284,6 +7285,59 @@ static void test_blocking_timeout_ends_the_wait(void)
     sc_close(&test_conn);
 }
 
+/* Server: reads nothing, and what it says is wrong, cut off, altered, or, late
+ * and slowly, right. */
+static int test_spoil;
+static void test_speak_badly(int fd)
+{
+    uint8_t record[25];
+    size_t len = 0, i;
+    CHECK(test_accept_fd(fd) == SC_OK);
+    CHECK(sc_seal(&test_conn.channel, 0, (const uint8_t *)"later", 5, record,
+                  &len) == SC_OK);
+    record[0] = test_spoil == 0 ? 9 : record[0];
+    record[24] ^= test_spoil == 2;
+    for (i = 0; i < (test_spoil == 1 ? 13 : 25); i++) {
+        CHECK(write(fd, record + i, 1) == 1);
+        if (test_spoil > 2)
+            test_sleep_ms(10);
+    }
+    if (test_spoil == 1)
+        close(fd);
+    for (;;)
+        pause();
+}
+
+/* What sc_send takes in while it waits is judged as sc_recv would judge it. */
+static void test_blocking_errors_are_found_while_sending(void)
+{
+    static const int want[] = { SC_ERR_FRAME, SC_ERR_CUT_OFF, SC_ERR_RECORD,
+                                SC_ERR_TIMEOUT, SC_ERR_TIMEOUT };
+    size_t total, i, len;
+    for (i = 0; i < sizeof want / sizeof *want; i++) {
+        int fd;
+        pid_t pid;
+        test_spoil = (int)i;
+        test_pair_at(0, 1);
+        pid = test_spawn(test_speak_badly, &fd);
+        CHECK(test_connect_fd(fd) == SC_OK);
+        sc_set_timeout(&test_conn, i < 3 ? 20000 : 300);
+        total = sizeof test_big[1] - 5;         /* and 5 bytes end it */
+        sc_set_on_data(&test_conn, test_gather, &total);
+        if (i == 4) {           /* a wait that is over, though bytes arrive */
+            test_conn.deadline_ms = 1;
+            CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == want[i]);
+        } else {
+            CHECK(sc_send(&test_conn, test_big[0], sizeof test_big[0])
+                  == want[i]);
+            CHECK(total == sizeof test_big[1] - (i < 3 ? 5 : 0));
+            CHECK(sc_send(&test_conn, "x", 1) == want[i]);
+        }
+        test_kill(pid);
+        sc_close(&test_conn);
+    }
+}
+
 /* Client: begins M3 and dribbles on for longer than a handshake may take. */
 static void test_dribble(int fd)
 {
@@ -7315,7 +7369,7 @@ static void test_blocking_handshake_ends_after_30_seconds(void)
 /* ---- what is left on the stack ---- */
 
 /* Work is done on a stack of its own, that of a signal, which can be searched
- * afterwards: a secret that a function copied and did not wipe still lies there,
+ * afterwards: a secret that a function copied and did not wipe is still there,
  * unless a later call has written over it. */
 static uint8_t test_stack[1 << 20];
 static void (*test_work)(void);
@@ -7570,8 +7624,8 @@ static void test_wiping_key_files_leave_no_secret_on_the_stack(void)
     test_on_stack(test_work_write);
     CHECK(test_args.result == SC_OK);
     test_no_key_on_stack(test_key(2048));
-    (void)sc_base64_read(test_args.out, sizeof test_args.out, &test_args.pem_len,
-                         test_args.pem + 32 + 6 * 65, 64);
+    (void)sc_base64_read(test_args.out, sizeof test_args.out,
+                         &test_args.pem_len, test_args.pem + 32 + 6 * 65, 64);
     memcpy(d, test_args.out, 48);       /* a piece of d */
     CHECK(!test_lies_there(d, 48));
     test_args.pem_len = strlen(test_args.pem);
@@ -7962,6 +8016,7 @@ static const test_case test_cases_b[] = {
     TEST(blocking_signals_interrupt_nothing),
     TEST(blocking_server_that_vanishes_raises_no_signal),
     TEST(blocking_timeout_ends_the_wait),
+    TEST(blocking_errors_are_found_while_sending),
     TEST(blocking_handshake_ends_after_30_seconds),
     TEST(wiping_hashes_and_cipher_leave_no_secret_on_the_stack),
     TEST(wiping_rsa_leaves_no_secret_on_the_stack),

@@ -726,7 +726,8 @@ class Campaign:
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             self.write(m, folder)
             builds = [b for b in ("default", "nosimd", "word32")
-                      if m.file == HEADER or m.line in self.build(b).live(m.file)]
+                      if m.file == HEADER
+                      or m.line in self.build(b).live(m.file)]
             if not builds:
                 return "elsewhere", "for another system or compiler"
             covered = asked = False
@@ -905,8 +906,8 @@ def report(mutants, rows, explained, all_mutants):
             continue
         print("%s: %s: no mutant is left" % (
             "FAILED" if count["left"] else "ok", f))
-        print("evidence: mutants of %s | %s | %d of %d tried: %d killed (%s), %d "
-              "same code, %d do not compile, %d explained, %d left"
+        print("evidence: mutants of %s | %s | %d of %d tried: %d killed (%s), "
+              "%d same code, %d do not compile, %d explained, %d left"
               % (f, "FAILED" if count["left"] else "passed", tried,
                  sum(m.file == f for m in all_mutants), count["killed"],
                  by or "-", count["same code"], count["no code"],
@@ -955,7 +956,7 @@ def main():
     for m in everything:
         explained.why(m)
     for number in explained.unused():
-        print("FAILED: mutants.txt:%d explains no mutant that there is" % number)
+        print("FAILED: mutants.txt:%d explains no mutant there is" % number)
     return left > 0 or bool(explained.unused())
 
 
