@@ -6195,8 +6195,8 @@ static void test_records_that_fail_leave_no_plaintext_behind(void)
     len = test_forge(&e->ch.receiving, 6, plain, sizeof plain, record);
     record[len - 1] ^= 1;
     CHECK(test_tell(e, record, len) == SC_ERR_RECORD);
-    for (i = 0; i + 16 <= len; i++)
-        CHECK(memcmp(e->frame + i, plain + i % 251, 16) != 0);
+    for (i = 0; i + 16 <= sizeof plain; i += 16)
+        CHECK(memcmp(e->frame + SC_HEADER_LEN + i, plain + i, 16) != 0);
 }
 
 /* Records that only a peer with the keys can make. */
@@ -7331,6 +7331,7 @@ static void test_blocking_errors_are_found_while_sending(void)
             CHECK(sc_send(&test_conn, test_big[0], sizeof test_big[0])
                   == want[i]);
             CHECK(total == sizeof test_big[1] - (i < 3 ? 5 : 0));
+            CHECK(i < 3 || test_is_zero(test_conn.in + 4, 5));  /* wiped */
             CHECK(sc_send(&test_conn, "x", 1) == want[i]);
         }
         test_kill(pid);
@@ -7693,6 +7694,20 @@ static void test_wiping_handshake_leaves_no_secret_on_the_stack(void)
         test_no_key_on_stack(&test_client);
     }
     CHECK(n_found == 5 * sizeof secret / sizeof *secret);
+    for (i = 3; i <= 4; i++) {          /* and of a frame that is refused */
+        p = test_pair_at(1, (int)i);
+        p->m[i][p->m_len[i] - 1] ^= 1;
+        test_on_stack(test_work_frame);
+        CHECK(test_args.result == SC_ERR_HANDSHAKE);
+        CHECK(i == 4 || test_is_zero(&p->end[TEST_SERVER].ch.peer,
+                                     sizeof p->end[TEST_SERVER].ch.peer));
+        for (k = 0; k < log.n; k++)
+            CHECK((strcmp(log.said[k].name, "s1") != 0
+                   && strcmp(log.said[k].name, "s2") != 0
+                   && strcmp(log.said[k].name, "s3") != 0
+                   && strcmp(log.said[k].name, "k_identity") != 0)
+                  || !test_lies_there(log.said[k].first, 32));
+    }
 }
 
 /* ---- over the network of this machine ---- */
