@@ -3118,8 +3118,8 @@ static void test_keyfile_refuses_a_wrong_number_in_any_place(void)
         v[i].len = 1;
         v[i].bytes[0] = 1;
         CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_CHECK);
-        v[i].bytes[0] = 0;
-        CHECK(key_read(&key, text, pkcs1_pem(text, v)) != SC_OK);
+        v[i].bytes[0] = 0;              /* nought is not positive */
+        CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_FORMAT);
         v[i] = good;
     }
     v[0] = v[KEY_P];                /* p and q, but not what goes with them */
@@ -6922,6 +6922,7 @@ static void test_blocking_recv_keeps_no_plaintext(void)
     CHECK(sc_send(&test_conn, test_big[0], 100) == SC_OK);
     CHECK(sc_recv(&test_conn, test_big[1], 60, &len) == SC_ERR_RECORD);
     CHECK(test_is_zero(test_conn.in, sizeof test_conn.in));
+    CHECK(test_line.peer_result == SC_ERR_PEER_PROTOCOL);       /* at once */
     sc_close(&test_conn);
 }
 

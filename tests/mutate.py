@@ -41,7 +41,7 @@ import time
 
 LIBRARY = ["secchan.c", "rsa_mini.c", "bignum.c"]
 HEADER = "secchan.h"
-C99 = ["gcc", "-std=c99", "-w", "-Werror=incompatible-pointer-types",
+C99 = ["gcc", "-std=c99", "-Werror=incompatible-pointer-types",
        "-Werror=int-conversion", "-Werror=implicit-function-declaration"]
 BUILDS = {"default": [], "nosimd": ["-DSC_NO_SIMD"], "word32": ["-DSC_WORD32"],
           "asan": ["-fsanitize=address,undefined",
