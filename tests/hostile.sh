@@ -81,8 +81,8 @@ control() {
     status=$?
     if [ "$status" -eq 3 ] && grep -q '^FAILED' "$folder/out"; then
         n_found=$((n_found + 1))
-        ok "control $1 is found: $(grep '^FAILED' "$folder/out" \
-            | sed 's/^FAILED: //' | tr '|' '/' | cut -c 1-150)"
+        ok "control $1 is found: $(sed -n 's/^FAILED: //p' "$folder/out" \
+            | head -n 1 | tr '|' '/' | cut -c 1-150)"
     else
         failed "control $1 is not found by $2 (status $status)" "$folder/out"
     fi
