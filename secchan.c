@@ -1,7 +1,7 @@
 /* secchan.c: the protocol secchan/1: keys, handshake, records, and the blocking
  * layer over them.
- * Needs:   rsa_mini.c, bignum.c; an operating system only in section 2, which
- *          SC_NO_OS removes.
+ * Needs:   rsa_mini.c, bignum.c; an operating system, POSIX or Windows, only in
+ *          section 2, which SC_NO_OS removes.
  * Map:     1 the wire   2 the door to the operating system   3 HMAC, HKDF
  *          4 ChaCha20   5 Poly1305   6 AEAD, 6b by AVX2
  *          7 which frame may come now

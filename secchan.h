@@ -207,7 +207,8 @@ int sc_authorise_by_file(void *authorized_keys, const sc_public_key *key);
 
 /* sc_key_load: read a private key; one that other users can read is refused.
  * sc_key_save: write it to path (0600) and its public line to path.pub; never
- * over an existing file. */
+ * over an existing file.  Windows has no such modes: there a new file is open
+ * to whom its folder is, and none is refused. */
 int sc_key_load(sc_private_key *key, const char *path);
 int sc_key_save(const sc_private_key *key, const char *path,
                 const char *comment);
@@ -264,7 +265,8 @@ int sc_listen(const char *host, unsigned port, int *listen_fd);
 int sc_accept(sc_conn *c, int listen_fd, sc_server *server);
 
 /* The same for a stream socket that is connected already; it is c's from now
- * on, and closed by sc_close, also when the handshake fails. */
+ * on, and closed by sc_close, also when the handshake fails.  On Windows every
+ * such int is a SOCKET, which fits. */
 int sc_connect_fd(sc_conn *c, int fd, const sc_client_options *options);
 int sc_accept_fd(sc_conn *c, int fd, sc_server *server);
 
