@@ -1,0 +1,278 @@
+#!/bin/sh
+# fuzz.sh: inputs that nobody thought of, for everything that takes bytes from
+# outside: libFuzzer with the address and undefined-behaviour sanitizers.
+# tests/fuzz.c holds the targets and says what each of them must never see.
+# Usage:   sh tests/fuzz.sh [TARGET...]       all of them by default
+#          SC_FUZZ_SECONDS=N  for each target: 30 by default, 600 with SC_FULL=1
+#          SC_FUZZ_CORPUS=DIR  keep the inputs there, and go on from them
+#          SC_SEED=N           libFuzzer's seed
+#          SC_FUZZ_KEEP=DIR    where an input that fails is kept
+# Cases:   each target runs and finds nothing; and each, given a library or demo
+#          in which one line has been damaged, finds it in the same time.
+# Debian: clang libclang-rt-14-dev lld binutils
+# Needs:   clang with libFuzzer, on Linux
+
+name=fuzz.sh
+cd "$(dirname "$0")/.." || exit 1
+. tests/lib.sh
+
+targets="client server handshake records life blocking files key line
+    known_hosts authorized_keys cipher numbers"
+if [ $# -gt 0 ]; then
+    targets=$*
+fi
+seconds=${SC_FUZZ_SECONDS:-30}
+if [ -n "${SC_FULL:-}" ]; then
+    seconds=${SC_FUZZ_SECONDS:-600}
+fi
+seed=${SC_SEED:-$(od -An -N 3 -t u4 /dev/urandom | tr -d ' ')}
+corpus=${SC_FUZZ_CORPUS:-$scratch/corpus}
+keep=${SC_FUZZ_KEEP:-.}
+cc=clang
+
+# evidence WHAT RESULT FIGURES
+evidence() {
+    echo "evidence: $1 | $2 | $3"
+}
+
+# ---- 1. building ------------------------------------------------------------
+
+base="-O2 -g1 -std=c99 -D_POSIX_C_SOURCE=200809L
+    -fsanitize=address,undefined -fno-sanitize-recover=all"
+
+# No branch in these depends on what they are given, or it is fuzz.c that
+# compares: to trace them would only take time.  bignum.c is all like that.
+untraced="sha256_* mgf1_xor chacha20_* poly1305_* sc_aead base64_value
+    sc_base64_write all_zero hear say_piece said_byte skip_heard stream_bytes
+    next* hash_file touch act_seal hex"
+for function in $untraced; do
+    echo "fun:$function"
+done > "$scratch/untraced"
+traced="-fsanitize=fuzzer-no-link
+    -fsanitize-coverage-ignorelist=$scratch/untraced"
+
+# secchan.c asks fuzz.c instead of the system.
+pretended=
+for call in getrandom recv send poll shutdown setsockopt close fcntl \
+    clock_gettime; do
+    pretended="$pretended -D$call=fuzz_$call"
+done
+
+# object FILE FOLDER [FLAG...]: FILE.c there, as it is fuzzed.
+object() {
+    file=$1
+    folder=$2
+    shift 2
+    flags=$base
+    case $file in
+    bignum) ;;
+    secchan) flags="$flags $traced $pretended" ;;
+    *) flags="$flags $traced" ;;
+    esac
+    $cc $flags -Wall -Wextra -I. -I"$folder" "$@" -c \
+        -o "$folder/$(basename "$file").o" \
+        "$(test -f "$folder/$file.c" && echo "$folder/")$file.c"
+}
+
+# other_build PREFIX FLAG: the library again, its names with a prefix.
+other_build() {
+    mkdir -p "$scratch/$1" || return
+    for file in secchan rsa_mini bignum; do
+        $cc $base $pretended "$2" -c -o "$scratch/$1/$file.o" $file.c || return
+    done
+    ld -r -o "$scratch/$1.o" "$scratch/$1/secchan.o" "$scratch/$1/rsa_mini.o" \
+        "$scratch/$1/bignum.o" || return
+    nm -g --defined-only "$scratch/$1.o" \
+        | awk -v p="$1_" '$3 ~ /^sc_/ { print $3, p $3 }' > "$scratch/names"
+    objcopy --redefine-syms="$scratch/names" "$scratch/$1.o"
+}
+
+# link_all FOLDER: from the objects in FOLDER, else from those of the sources.
+link_all() {
+    objects=
+    for file in fuzz secchan rsa_mini bignum; do
+        if [ -f "$1/$file.o" ]; then
+            objects="$objects $1/$file.o"
+        else
+            objects="$objects $scratch/$file.o"
+        fi
+    done
+    $cc -fsanitize=fuzzer,address,undefined \
+        -Wl,--wrap=sc_oaep_decrypt,--wrap=sc_keygen_step -o "$1/fuzz" \
+        $objects "$scratch/p64.o" "$scratch/p32.o"
+}
+
+build() {
+    other_build p64 -DSC_NO_SIMD && other_build p32 -DSC_WORD32 || return
+    for file in secchan rsa_mini bignum tests/fuzz; do
+        object $file "$scratch" || return
+    done
+    link_all "$scratch"
+}
+
+# ---- 2. running a target ----------------------------------------------------
+
+# Inputs are about as long as a target can use.
+longest() {
+    case $1 in
+    client | server) echo 3000 ;;
+    key) echo 4000 ;;
+    line | known_hosts | authorized_keys) echo 1500 ;;
+    *) echo 300 ;;
+    esac
+}
+
+# fuzz PROGRAM TARGET FOLDER SECONDS: FOLDER has its inputs, its log and what
+# failed.  A stopped machine is no slow input: what seems to hang is tried again.
+fuzz() {
+    mkdir -p "$3/$2" || return
+    "$1" --target="$2" --seeds="$3/$2" > "$3/$2.log" 2>&1 || return
+    until=$(($(date +%s) + $4))
+    while left=$((until - $(date +%s))) && [ "$left" -gt 0 ]; do
+        "$1" --target="$2" -max_total_time="$left" -seed="$seed" \
+            -max_len="$(longest "$2")" -timeout=20 -report_slow_units=20 \
+            -rss_limit_mb=2000 -print_final_stats=1 \
+            -artifact_prefix="$3/$2-" "$3/$2" > "$3/$2.log" 2>&1 && return
+        for bad in "$3/$2-timeout-"*; do
+            [ -f "$bad" ] || return 1
+            "$1" --target="$2" -timeout=20 "$bad" > "$3/$2.again" 2>&1 \
+                || return 1
+            rm "$bad"
+        done
+    done
+}
+
+# figures LOG: what libFuzzer says of a run.
+figures() {
+    awk '/^#[0-9]+[ \t]+DONE/ {
+             for (i = 1; i < NF; i++) {
+                 if ($i == "cov:") edges = $(i + 1)
+                 if ($i == "ft:") features = $(i + 1)
+             }
+         }
+         /^Done / { runs = $2; time = $5 }
+         /slowest_unit_time_sec/ { slowest = $2 }
+         END { printf "%d executions in %d s, %d edges, %d features", runs,
+                   time, edges, features
+               printf ", slowest %d s", slowest }' "$1"
+}
+
+run() {
+    if fuzz "$scratch/fuzz" "$1" "$corpus" "$seconds"; then
+        ok "$1: $(figures "$corpus/$1.log")"
+        evidence "fuzzing: $1" passed "$(figures "$corpus/$1.log")"
+        return
+    fi
+    grep -a -m 3 -E 'not so|SUMMARY|runtime error' "$corpus/$1.log" \
+        > "$scratch/why"
+    failed "$1: something was found" "$scratch/why"
+    for bad in "$corpus/$1-"*; do
+        if [ -f "$bad" ]; then
+            cp "$bad" "$keep/fuzz-$(basename "$bad")"
+            echo "    kept: $keep/fuzz-$(basename "$bad")"
+        fi
+    done
+    evidence "fuzzing: $1" FAILED "$(sed -n 1p "$scratch/why" | tr '|' ' ')"
+}
+
+# ---- 3. does it bite? -------------------------------------------------------
+
+# damage FILE SCRIPT: a copy of FILE.c with one line spoiled by sed, and a
+# program with it.
+damage() {
+    rm -rf "$scratch/bad" && mkdir "$scratch/bad" || return
+    sed "$2" "$1.c" > "$scratch/bad/$1.c" || return
+    if cmp -s "$1.c" "$scratch/bad/$1.c"; then
+        echo "the line to be spoiled is not in $1.c any more"
+        return 1
+    fi
+    if [ "$1" = demo_server ]; then
+        object tests/fuzz "$scratch/bad"
+    else
+        object "$1" "$scratch/bad"
+    fi && link_all "$scratch/bad"
+}
+
+# bites TARGET FILE SCRIPT WHAT
+bites() {
+    case " $(echo $targets) " in
+    *" $1 "*) ;;
+    *) return ;;
+    esac
+    if ! damage "$2" "$3" > "$scratch/check.log" 2>&1; then
+        failed "$1, control: cannot build without: $4" "$scratch/check.log"
+        return
+    fi
+    began=$(date +%s)
+    if fuzz "$scratch/bad/fuzz" "$1" "$scratch/bad" "$seconds"; then
+        failed "$1, control: not found: $4"
+        evidence "fuzzing, control: $1" FAILED "not found: $4"
+        return
+    fi
+    took=$(($(date +%s) - began))
+    ls "$scratch/bad/$1-"* > "$scratch/check.log" 2>&1 \
+        || { failed "$1, control: failed otherwise: $4" "$scratch/bad/$1.log"
+             return; }
+    ok "$1, control: found in $took s: $4"
+    evidence "fuzzing, control: $1" passed "found in $took s: $4"
+}
+
+controls() {
+    bites client secchan \
+        's/&& len <= RANDOM_LEN + KE_LEN + SC_MODULUS_MAX;/;/' \
+        "no upper bound for the length of M2"
+    bites server secchan \
+        's/|| (len >= m3 + SC_MODULUS_MIN/|| (len >= m3/' \
+        "no lower bound for the client's key in M3"
+    bites handshake secchan \
+        '/^static int server_take_m5/,/^}/s/if (!ok) /if (0) /' \
+        "the proof in M5 is not looked at"
+    bites records secchan 's/ || (reason == CLOSE_DONE .*))$/)/' \
+        "CLOSE 0 inside a message is taken"
+    bites life secchan 's/^    k->in_flight--;/    ;/' \
+        "finished handshakes are not counted"
+    bites blocking secchan \
+        's/n = c->data_len < buf_max ? c->data_len : buf_max;/n = c->data_len;/' \
+        "sc_recv forgets how large the buffer is"
+    bites files demo_server "s/if (byte == '.' *\\\\/' || /if (/
+        s/if (byte == '\/' || /if (/" \
+        "a file name may have slashes"
+    bites key rsa_mini 's/if (c->bad || len > (size_t)(c->end - c->at))/if (c->bad)/' \
+        "fields of a key may be longer than the key"
+    bites line rsa_mini 's/&& len >= 4 + type_len && /\&\& /' \
+        "a key type may be longer than its blob"
+    bites known_hosts secchan \
+        "s/if (p < pattern.len && pattern.at\\[p\\] == '\\*')/if (pattern.at[p] == '*')/" \
+        "a pattern is read beyond its end"
+    bites authorized_keys secchan \
+        's/return sc_public_equal(&listed, key) ? SC_OK : SC_MORE;/return SC_OK;/' \
+        "any listed key will do"
+    bites cipher secchan \
+        's/poly1305_padded(&mac, in + n \/ 16 \* 16, n % 16);/;/' \
+        "the last piece of a long record is not in the tag when opening"
+    bites numbers bignum \
+        '/^static void vec_pow_pair/,/^}/s/bn_reduce_once(d_p, vec_get(d_p, y, 0, &mod), .*;/(void)vec_get(d_p, y, 0, \&mod);/' \
+        "fast powers are not reduced at the end"
+}
+
+# ---- 4. all of it -----------------------------------------------------------
+
+echo 'int LLVMFuzzerTestOneInput(const char *p, unsigned long n);
+int LLVMFuzzerTestOneInput(const char *p, unsigned long n)
+{ return p == 0 && n > 0; }' > "$scratch/try.c"
+if ! has objcopy || ! has $cc || ! $cc -fsanitize=fuzzer,address,undefined \
+    -o "$scratch/try" "$scratch/try.c" > /dev/null 2>&1; then
+    skipped "fuzzing: no libFuzzer, install clang libclang-rt-14-dev binutils"
+    evidence "fuzzing" skipped "no clang with libFuzzer here"
+    echo "$name: 0 passed, 0 failed, all skipped"
+    exit 0
+fi
+
+echo "$name: SC_SEED=$seed, $seconds s for each target"
+check "the library three times, and the targets, are built" build
+[ "$n_failed" -eq 0 ] || finish
+for target in $targets; do
+    run "$target"
+done
+controls
+finish
