@@ -2609,6 +2609,7 @@ static void conn_deliver(sc_conn *c)
     if (c->event == SC_EVENT_NONE || c->on_data == NULL)
         return;
     c->event = SC_EVENT_NONE;
+    c->is_inside = result == SC_MORE;
     c->on_data(c->on_data_ctx, result, c->data, c->data_len);
     sc_wipe(c->data, c->data_len);
     c->data_len = 0;

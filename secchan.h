@@ -445,7 +445,7 @@ struct sc_conn {
     unsigned timeout_ms;
     uint64_t deadline_ms;               /* 0: none */
     int is_writing;                     /* a frame is on its way, or broke off */
-    int is_inside;                      /* sc_recv has handed out half a message */
+    int is_inside;                      /* half a message has been handed out */
     sc_data_fn on_data;
     void *on_data_ctx;
     size_t in_len;                      /* bytes of the frame in in[] */

@@ -7118,6 +7118,9 @@ static void test_echo_client(int fd)
     sc_set_on_data(&test_conn, test_gather, &total);
     CHECK(sc_send(&test_conn, test_big[0], n) == SC_OK);
     CHECK(total > 0);
+    if (!CHECK(sc_recv_whole(&test_conn, test_big[1] + total, n - total, &len)
+               == SC_ERR_STATE))        /* its beginning is gone already */
+        total = n;
     while (r == SC_MORE && total < n) {
         r = sc_recv(&test_conn, test_big[1] + total, n - total, &len);
         total += len;
