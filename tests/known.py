@@ -281,7 +281,7 @@ WANTED = set("T2 T3 T4 T5 s1 s2 HS MS k_identity k_confirm k_chain k_client"
 
 def session(lines, keys):
     """Raises Wrong unless all lines are as they must be; gives their number."""
-    frames, told, directions, plain, v = [], {}, None, None, {}
+    frames, told, directions, plain, closed = [], {}, None, None, 0
     for line in lines:
         word, *rest = line.split()
         if word == "keys":
@@ -296,7 +296,7 @@ def session(lines, keys):
             insist([unhex(r) for r in rest] == 2 * [v["session_id"]],
                    "session_id")
             for (side, name), value in told.items():
-                insist(v[name] == value, f"{name} as {side} has it")
+                insist(v.get(name) == value, f"{name} as {side} has it")
             for side in "client", "server":
                 insist(WANTED <= {n for s, n in told if s == side}, "a trace")
             directions = {"client": Direction(v["k_client"]),
@@ -309,6 +309,10 @@ def session(lines, keys):
             side, kind, data = plain
             record = directions[side].record(kind, unhex(data))
             insist(side == rest[0] and record == unhex(rest[1]), "a record")
+            closed += kind == "close"
+        else:
+            raise Wrong(line)
+    insist(closed == 2, "it breaks off")
     return len(lines)
 
 

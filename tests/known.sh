@@ -8,6 +8,7 @@
 #          SC_SEED=N                  as a run before, but for its RSA keys
 # Needs:   a C compiler (CC, CFLAGS); clang for a build of its own
 # Debian: libssl-dev openssl openssh-client python3 clang
+# Vectors: from SC_VECTORS, or ../shared/vectors, if they are there.
 # A wrong answer: a failure shows the numbers it was found with.  That one wrong
 # bit would be found is tried first, for each section of each build.
 
@@ -43,7 +44,6 @@ finish_known() {
 n_missing=0
 missing() {
     skipped "known answers: no $1, install $2"
-    row "known answers by others" skipped "no $1"
     n_missing=$((n_missing + 1))
 }
 has openssl || missing openssl openssl
@@ -57,7 +57,7 @@ if [ "$n_missing" -gt 0 ]; then
     exit 0
 fi
 
-# build NAME COMPILER FLAG...: known-NAME and oaep-NAME.
+# build NAME COMPILER FLAG...: known-NAME, oaep-NAME, and test-NAME for two.
 build() {
     program=$1
     compiler=$2
@@ -66,9 +66,13 @@ build() {
     CC=$compiler
     build_library "$@"
     built=$?
-    for file in oaep known; do
+    for file in tests/oaep tests/known test; do
+        case $program/$file in
+        cc/test | word32/test | */tests/*) ;;
+        *) continue ;;
+        esac
         [ "$built" -eq 0 ] && $CC $CFLAGS "$@" -I. \
-            -o "$scratch/$file-$program" "tests/$file.c" $objects -lcrypto \
+            -o "$scratch/${file#*/}-$program" "$file.c" $objects -lcrypto \
             || built=1
     done
     CC=$given
@@ -140,14 +144,19 @@ keys=$(echo "$scratch"/keys/*)
 
 # ---- 3. the comparisons -----------------------------------------------------
 
-# add NAME: the counts at the end of file log, which is then the total's; what
-# else is in there is shown.
-add() {
-    tail -n 1 "$scratch/log" | sed -n "s/^\([0-9]*\) passed, \([0-9]*\) failed.*/\
-$1: \1 passed, \2 failed/p" >> "$scratch/sections"
-    grep -q ' passed, [0-9]* failed$' "$scratch/log" \
-        || echo "$1: 0 passed, 1 failed" >> "$scratch/sections"
-    sed '$d' "$scratch/log" | cut -c 1-1500
+# known_py NAME ARGUMENT...: its counts, under this name; what it complains of
+# is shown.
+known_py() {
+    section=$1
+    shift
+    python3 tests/known.py "$@" > "$scratch/log" 2>&1
+    if tail -n 1 "$scratch/log" | grep -q '^[0-9]* passed, [0-9]* failed$'; then
+        echo "$section: $(tail -n 1 "$scratch/log")"
+        sed '$d' "$scratch/log" | cut -c 1-1500 >&2
+    else
+        echo "$section: 0 passed, 1 failed"
+        cut -c 1-1500 "$scratch/log" >&2
+    fi >> "$scratch/sections"
 }
 
 # against_openssl BUILD AMOUNT SEED
@@ -167,20 +176,11 @@ against_openssl() {
 
 # against_python BUILD AMOUNT SEED
 against_python() {
-    "$scratch/known-$1" numbers "$3" "$2" > "$scratch/numbers" \
-        && python3 tests/known.py numbers "$3" < "$scratch/numbers" \
-        > "$scratch/log" 2>&1
-    add "Python's numbers"
-    "$scratch/known-$1" sessions "$3" $((8 * $2)) $keys > "$scratch/sessions" \
-        && python3 tests/known.py sessions "$3" < "$scratch/sessions" \
-        > "$scratch/log" 2>&1
-    add "whole conversations"
-}
-
-against_key_files() {
-    python3 tests/known.py keys "$3" "$2" "$scratch/oaep-$1" $keys \
-        > "$scratch/log" 2>&1
-    add "key files"
+    "$scratch/known-$1" numbers "$3" "$2" > "$scratch/lines"
+    known_py "Python's numbers" numbers "$3" < "$scratch/lines"
+    "$scratch/known-$1" sessions "$3" $((8 * $2)) $keys > "$scratch/lines" \
+        || echo "broken off" >> "$scratch/lines"
+    known_py "whole conversations" sessions "$3" < "$scratch/lines"
 }
 
 : > "$scratch/kernels"
@@ -198,11 +198,44 @@ for build in $builds; do
     against_python "$build" "$(((amount + 1) / 2))" $((seed + number))
     case $build in
     cc | word32 | sanitized)
-        against_key_files "$build" "$(((amount + 1) / 2))" $((seed + number)) ;;
+        known_py "key files" keys $((seed + number)) $(((amount + 1) / 2)) \
+            "$scratch/oaep-$build" $keys ;;
     esac
 done
 
-# ---- 4. what was seen -------------------------------------------------------
+# ---- 4. vectors that are there already --------------------------------------
+
+# The test program reads them; it says "skipped" where a file is missing.
+# vectors_of WHAT NAME FILE...: the tests with NAME in theirs, in two builds.
+export SC_VECTORS=${SC_VECTORS:-$PWD/../shared/vectors}
+vectors_of() {
+    what=$1
+    part=$2
+    shift 2
+    n_values=0
+    for file in "$@"; do
+        if ! [ -f "$SC_VECTORS/$file" ]; then
+            skipped "$what: $file is not in $SC_VECTORS, set SC_VECTORS"
+            return
+        fi
+        n_values=$((n_values + $(grep -vc '^#' "$SC_VECTORS/$file")))
+    done
+    verdict=passed
+    n_builds=0
+    for build in cc word32; do
+        n_builds=$((n_builds + 1))
+        n_passed=$((n_passed + n_values))
+        "$scratch/test-$build" "$part" > "$scratch/log" 2>&1 \
+            && tail -n 1 "$scratch/log" | grep -q '^[1-9][0-9]* passed, 0 ' \
+            && ! grep -q '^skipped' "$scratch/log" && continue
+        failed "$what, $build" "$scratch/log"
+        n_passed=$((n_passed - n_values))
+        verdict=FAILED
+    done
+    row "$what" "$verdict" "$n_values values in $# files, $n_builds builds"
+}
+
+# ---- 5. what was seen -------------------------------------------------------
 
 # claim SECTION: in words for people.
 claim() {
@@ -250,4 +283,9 @@ while read -r section; do
     n_failed=$((n_failed + $2))
     row_of "$(claim "$section")" "$1" "$2" "$(unit "$section"), $3 builds"
 done < "$scratch/names"
+vectors_of "vectors of Project Wycheproof: HMAC, HKDF, AEAD, OAEP" wycheproof \
+    hmac_sha256.txt hkdf_sha256.txt chacha20_poly1305.txt \
+    rsa_oaep_2048_sha256.txt
+vectors_of "conversations by another implementation, byte for byte" txt_byte \
+    session.txt session-odd-sizes.txt
 finish_known
