@@ -40,7 +40,7 @@ def count(holds, what, more=""):
         return
     failed += 1
     if failed <= 5:
-        print(f"    not so: {what}\n        {str(more)[:600]}")
+        print(f"    not so: {what}\n        {str(more)[:5000]}")
 
 
 def control(found, what):

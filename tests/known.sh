@@ -3,7 +3,7 @@
 # out by the library and by OpenSSL's library, by Python's numbers and hashes,
 # and from key files that openssl, ssh-keygen and tests/known.py make.
 # interop.sh is the light one of the two, with plain tools only.
-# Usage:   sh tests/known.sh          about two minutes
+# Usage:   sh tests/known.sh          two or three minutes of one core
 #          SC_FULL=1 sh tests/known.sh        many more cases, and sanitizers
 #          SC_SEED=N                  as a run before, but for its RSA keys
 # Needs:   a C compiler (CC, CFLAGS); clang for a build of its own
