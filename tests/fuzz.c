@@ -1,12 +1,12 @@
-/* fuzz.c: what may come from outside, invented by libFuzzer: it keeps the inputs
- * that reach new places in the code, and goes on from these.
+/* fuzz.c: what may come from outside, invented by libFuzzer, which keeps the
+ * inputs that reach new places in the code and goes on from these.
  * Run:    sh tests/fuzz.sh builds it and runs every target.  By hand:
  *           ./fuzz --target=NAME FOLDER -max_total_time=60     (goes on from
  *           ./fuzz --target=NAME FILE                  the inputs in FOLDER)
  *           ./fuzz --target=NAME --seeds=FOLDER        inputs to begin with
- * Needs:  clang's libFuzzer; tests/session.txt, for its keys; the library three
- *         times: as it is, and with its names prefixed p64_ and p32_ without the
- *         fast paths, with 64-bit and 32-bit words.  secchan.c calls the
+ * Needs:  clang's libFuzzer; tests/session.txt, for its keys; the library
+ *         three times: as it is, and, its names prefixed p64_ and p32_, without
+ *         the fast paths, with 64-bit and 32-bit words.  secchan.c calls the
  *         functions of section 3 instead of the system's.
  * Map:    1 what must hold   2 an input is a plan   3 the system, pretended
  *         4 keys, and conversations to begin in   5 a frame goes in
@@ -14,10 +14,10 @@
  *         11 files   12 key, line   13 known_hosts, authorized_keys
  *         14 cipher, numbers   15 the targets
  *
- * An input is not only bytes for a parser.  No invented byte gets past a tag, so
- * most targets read their input as a plan (seal this, spoil that, time passes)
- * and hold the keys themselves.  And not to crash is not enough: each target
- * knows what must come out, and ENSURE says so. */
+ * An input is not only bytes for a parser.  No invented byte gets past a tag,
+ * so most targets read their input as a plan (seal this, spoil that, time
+ * passes) and hold the keys themselves.  And not to crash is not enough: each
+ * target knows what must come out, and ENSURE says so. */
 
 #if !defined(_GNU_SOURCE)
 #define _GNU_SOURCE             /* memfd_create */
@@ -38,6 +38,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -85,7 +86,8 @@ static void broken(const char *what, int line)
 static int all_zero(const void *p, size_t len)
 {
     const uint8_t *bytes = p;           /* each byte is the one before */
-    return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
+    return len == 0
+        || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
 }
 
 /* is_same: memcmp, also of nothing. */
@@ -199,10 +201,10 @@ ssize_t fuzz_getrandom(void *buf, size_t len, unsigned flags)
     return -1;
 }
 
-/* Opening two RSA ciphertexts takes most of a handshake's time, and most inputs
- * repeat the same two.  What has been opened is remembered; the first time it is
- * opened by the library itself, and so is everything while the random source may
- * fail. */
+/* Opening two RSA ciphertexts takes most of a handshake's time, and most
+ * inputs repeat the same two.  What has been opened is remembered; the first
+ * time it is opened by the library itself, and so is everything while the
+ * random source may fail. */
 int __real_sc_oaep_decrypt(const sc_private_key *key, const void *label,
                            size_t label_len, const uint8_t *c, uint8_t *msg,
                            size_t msg_len, sc_word *ok, sc_random_fn random,
@@ -276,8 +278,9 @@ int __wrap_sc_keygen_step(sc_keygen *g, sc_private_key *key, char *mark)
     return keygen.fails ? SC_ERR_RANDOM : SC_OK;
 }
 
-/* One socket, whose other end is a plan: the plan says how many bytes move, what
- * goes wrong and how late it is.  secchan.c and demo_server.c call these. */
+/* One socket, whose other end is a plan: the plan says how many bytes move,
+ * what goes wrong and how late it is.  secchan.c and demo_server.c call these.
+ */
 #define WIRE_FD 1000000
 #define WIRE_MAX 400000
 static struct {
@@ -442,9 +445,9 @@ int fuzz_setsockopt(int fd, int level, int name, const void *value,
 
 /* ---- 4. keys, and conversations to begin in ------------------------------ */
 
-/* A channel may not be copied while it is open: it may be here, as nothing in it
- * points into it.  What is recorded is the conversation before M1, after M1, M2,
- * M3, M4 and M5, for a client without and with a key. */
+/* A channel may not be copied while it is open: it may be here, as nothing in
+ * it points into it.  What is recorded is the conversation before M1, after
+ * M1, M2, M3, M4 and M5, for a client without and with a key. */
 enum { BEFORE_M1, AFTER_M1, AFTER_M2, AFTER_M3, AFTER_M4, AFTER_M5, STAGES };
 #define ENDS 2
 enum { CLIENT, SERVER };
@@ -658,8 +661,8 @@ static int reopened(const sc_direction *d, const uint8_t *frame, size_t len,
     return same;
 }
 
-/* failed_well: a channel that has failed keeps nothing that it could still lose,
- * and releases nothing. */
+/* failed_well: a channel that has failed keeps nothing that it could still
+ * lose, and releases nothing. */
 static void failed_well(const sc_channel *ch, const got *g)
 {
     ENSURE(g->event.kind == SC_EVENT_NONE && g->event.data == NULL);
@@ -803,6 +806,27 @@ static void seal_for(const sc_channel *ch, int keyed, uint8_t *frame,
         seal_plainly(body, text_len, ch->k_proof, nonce, ad, sizeof ad);
 }
 
+/* may_arrive: what the protocol page lets come now, with keys of 2048 bits. */
+static int may_arrive(const sc_channel *ch, const uint8_t h[SC_HEADER_LEN])
+{
+    const scene *s = known.scene[1];
+    size_t len = (size_t)(h[2] << 8 | h[3]);
+    if (h[1] != 1 || ch->got_close)
+        return 0;
+    if (ch->state == s[BEFORE_M1].end[SERVER].state)
+        return h[0] == 1 && len == 0;
+    if (ch->state == s[BEFORE_M1].end[CLIENT].state)
+        return h[0] == 2 && len >= 544 && len <= 800;
+    if (ch->state == s[AFTER_M1].end[SERVER].state)
+        return h[0] == 3 && (len == 528 || (len >= 784 && len <= 1040));
+    if (ch->state == s[AFTER_M2].end[CLIENT].state)
+        return h[0] == 4 && len == (ch->client.identity != NULL ? 272u : 16u);
+    if (ch->state == s[AFTER_M3].end[SERVER].state)
+        return h[0] == 5 && len == 16;
+    return (h[0] == 6 && len >= 16 && len <= 16400)
+        || (h[0] == 7 && len >= 17 && len <= 16400) || (h[0] == 8 && len == 17);
+}
+
 /* take_all: the rest of the plan is what arrives; bit i % 8 of seals says if
  * frame i gets a good tag. */
 static void take_all(sc_channel *ch, plan *p, int keyed, unsigned seals)
@@ -810,12 +834,12 @@ static void take_all(sc_channel *ch, plan *p, int keyed, unsigned seals)
     uint8_t header[SC_HEADER_LEN], bye[SC_CLOSE_LEN], *frame;
     size_t want, i;
     got g;
-    int e = SC_OK;
+    int e = SC_OK, may;
     for (i = 0; p->left > 0 && e == SC_OK && i < 40; i++) {
         next_bytes(p, header, sizeof header);
+        may = may_arrive(ch, header);
         e = sc_frame_len(ch, header, &want);
-        ENSURE(e <= 0 && (e == SC_OK ? want >= 4 && want <= SC_FRAME_MAX
-                                     : want == 0));
+        ENSURE(may ? e == SC_OK && want <= SC_FRAME_MAX : e < 0 && want == 0);
         if (e != SC_OK)
             break;
         frame = room(want);
@@ -868,8 +892,9 @@ static void fuzz_server(plan *p)
 
 /* ---- 7. handshake -------------------------------------------------------- */
 
-/* Somebody sits in between and may do anything.  If both ends finish, nobody was
- * there: every byte has arrived as it was sent, and both hold the same keys. */
+/* Somebody sits in between and may do anything.  If both ends finish, nobody
+ * was there: every byte has arrived as it was sent, and both hold the same
+ * keys. */
 typedef struct {
     uint8_t bytes[2 * SC_REPLY_MAX];
     size_t len;
@@ -1897,6 +1922,7 @@ static struct {
     char root[64], folder[80];
     book said;                          /* records, names and contents */
     uint8_t *text[SAID_MAX];            /* what is in them */
+    int is_bad_name;                    /* the name after those stored */
     size_t n_stored;                    /* files that ought to be stored: */
     char name[FILES_MAX][256];
     uint8_t hash[FILES_MAX][32];
@@ -1918,8 +1944,8 @@ static void remove_files(void)
         fprintf(stderr, "fuzz: %s is left\n", files.root);
 }
 
-/* make_files: the folder, with things in it that must stay as they are, beside a
- * file that must not be reached. */
+/* make_files: the folder, with things in it that must stay as they are, beside
+ * a file that must not be reached. */
 static void make_files(void)
 {
     int root;
@@ -1941,10 +1967,9 @@ static void make_files(void)
     ENSURE(freopen("/dev/null", "w", stdout) != NULL);
 }
 
-/* may_be_stored: the rule for names, once more. */
-static int may_be_stored(const uint8_t *name, size_t len)
+/* is_name: the rule for names, once more. */
+static int is_name(const uint8_t *name, size_t len)
 {
-    static const char *const there[3] = { "taken", "sub", "link" };
     size_t i;
     if (len == 0 || len > 255 || name[0] == '.')
         return 0;
@@ -1953,14 +1978,21 @@ static int may_be_stored(const uint8_t *name, size_t len)
             || name[i] == '\\' || (name[i] == '.' && i + 1 < len
                                    && name[i + 1] == '.'))
             return 0;
+    return 1;
+}
+
+static int is_taken(const uint8_t *name, size_t len)
+{
+    static const char *const there[3] = { "taken", "sub", "link" };
+    size_t i;
     for (i = 0; i < 3; i++)
         if (len == strlen(there[i]) && memcmp(name, there[i], len) == 0)
-            return 0;
+            return 1;
     for (i = 0; i < files.n_stored; i++)
         if (len == strlen(files.name[i])
             && memcmp(name, files.name[i], len) == 0)
-            return 0;
-    return 1;
+            return 1;
+    return 0;
 }
 
 /* send_record: by a client who is known. */
@@ -2021,16 +2053,19 @@ static void expect_files(void)
     int has_name = 0;
     sc_sha256 sum;
     files.n_stored = 0;
+    files.is_bad_name = 0;
     for (i = 0; i < files.said.n && files.n_stored < FILES_MAX; i++) {
         size_t len = files.said.piece[i].len, k = files.n_stored;
         if (!has_name) {
-            if (name_len + len > 255)
+            files.is_bad_name = name_len + len > 255;
+            if (files.is_bad_name)
                 return;
             memcpy(name + name_len, files.text[i], len);
             name_len += len;
             if (files.said.piece[i].more)
                 continue;
-            if (!may_be_stored(name, name_len))
+            files.is_bad_name = !is_name(name, name_len);
+            if (files.is_bad_name || is_taken(name, name_len))
                 return;
             has_name = 1;
             sc_sha256_init(&sum);
@@ -2063,8 +2098,8 @@ static void hash_file(int folder, const char *name, size_t len,
     sc_sha256_end(&s, hash);
 }
 
-/* check_folder: the first files that were expected are there, whole, and nothing
- * else; they are removed.  Gives their number. */
+/* check_folder: the first files that were expected are there, whole, and
+ * nothing else; they are removed.  Gives their number. */
 static size_t check_folder(void)
 {
     uint8_t hash[32];
@@ -2126,6 +2161,9 @@ static size_t check_answers(int is_echo)
             } else {
                 ENSURE(g.event.data_len > 7
                        && memcmp(g.event.data, "error: ", 7) == 0);
+                ENSURE(!files.is_bad_name
+                       || memmem(g.event.data, g.event.data_len, "a name ", 7)
+                          != NULL);
             }
         }
         free(g.frame);
@@ -2334,50 +2372,84 @@ static void base64_again(const char *text, size_t len)
     free(again);
 }
 
+/* typed_line: a line of any type over any bytes, and what it must be: a key of
+ * another type only if the bytes begin with that type, too. */
+static void typed_line(plan *type, const uint8_t *bytes, size_t len)
+{
+    char *text = room(2 * len + 100), *exact;
+    uint8_t name[40];
+    size_t type_len = next(type) % sizeof name, n, i;
+    sc_public_key key;
+    int e, same;
+    next_bytes(type, name, type_len);
+    for (i = 0; i < type_len; i++)
+        if (is_blank((char)name[i]))
+            name[i] = '-';
+    if (type_len == 0 || (type_len == 7 && memcmp(name, "ssh-rsa", 7) == 0))
+        name[type_len++] = 'x';
+    memcpy(text, name, type_len);
+    text[type_len] = ' ';
+    n = type_len + 1 + sc_base64_write(text + type_len + 1, bytes, len);
+    exact = copy_of(text, n);
+    e = sc_public_read_line(&key, exact, n);
+    same = len >= 4 + type_len && bytes[0] == 0 && bytes[1] == 0
+           && bytes[2] == 0 && bytes[3] == type_len
+           && memcmp(bytes + 4, name, type_len) == 0;
+    ENSURE(e == (same ? SC_ERR_KEY_TYPE : SC_ERR_KEY_FORMAT));
+    ENSURE(all_zero(&key, sizeof key));
+    free(exact);
+    free(text);
+}
+
+/* blob_line: the same bytes in a line, which says the same of them; and if they
+ * are a key, there is no other way to write it. */
+static void blob_line(plan *rest, const uint8_t *bytes, size_t len)
+{
+    char *text = room(2 * len + SC_PUBLIC_LINE_MAX), *exact;
+    sc_public_key key, blob;
+    size_t n = 8, m;
+    int e = sc_key_blob_read(&blob, bytes, len), again;
+    ENSURE(e == SC_OK || all_zero(&blob, sizeof blob));
+    memcpy(text, "ssh-rsa ", n);
+    n += sc_base64_write(text + n, bytes, len);
+    exact = copy_of(text, n);
+    again = sc_public_read_line(&key, exact, n);
+    ENSURE(again == e || (len > 23 + SC_MODULUS_MAX && e != SC_OK));
+    ENSURE(memcmp(&key, &blob, sizeof key) == 0);
+    if (e == SC_OK) {
+        ENSURE(sc_public_check(&key) == SC_OK);
+        ENSURE(sc_public_write_line(&key, NULL, text, SC_PUBLIC_LINE_MAX, &m)
+               == SC_OK);
+        ENSURE(m == n && memcmp(text, exact, n) == 0);
+        line_again(rest, &key);
+    }
+    free(exact);
+    free(text);
+}
+
 static void fuzz_line(plan *p)
 {
     unsigned how = next(p), tail = next(p) % 64;
-    size_t len, n;
-    char *text, *exact;
-    sc_public_key key, blob;
-    uint8_t *bytes;
+    size_t len = p->left > tail ? p->left - tail : p->left;
+    uint8_t *bytes = copy_of(p->at, len);
+    plan rest;
+    sc_public_key key;
     int e;
-    plan rest = *p;
-    len = p->left > tail ? p->left - tail : p->left;
-    rest.at += len;
-    rest.left -= len;
-    text = room(2 * len + 100);
-    bytes = copy_of(p->at, len);
-    e = sc_key_blob_read(&blob, bytes, len);
-    ENSURE(e == SC_OK || all_zero(&blob, sizeof blob));
-    if (how & 1) {
-        n = (size_t)sprintf(text, "ssh-rsa ");
-        n += sc_base64_write(text + n, bytes, len);
-        exact = copy_of(text, n);
-        ENSURE(sc_public_read_line(&key, exact, n) == e
-               || (len > 23 + 512 && e != SC_OK));
-        ENSURE(memcmp(&key, &blob, sizeof key) == 0);
-        len = n;
+    rest.at = p->at + len;
+    rest.left = p->left - len;
+    if (how % 4 == 1) {
+        blob_line(&rest, bytes, len);
+    } else if (how % 4 == 2) {
+        typed_line(&rest, bytes, len);
     } else {
-        exact = copy_of(bytes, len);
-        e = sc_public_read_line(&key, exact, len);
+        e = sc_public_read_line(&key, (const char *)bytes, len);
         ENSURE(e <= SC_OK && (e == SC_OK || all_zero(&key, sizeof key)));
-        base64_again(exact, len);
-    }
-    if (e == SC_OK) {
-        ENSURE(sc_public_check(&key) == SC_OK);
-        line_again(&rest, &key);
-        if (how & 1) {                  /* one way to write a blob, too */
-            free(text);
-            text = room(SC_PUBLIC_LINE_MAX);
-            ENSURE(sc_public_write_line(&key, NULL, text, SC_PUBLIC_LINE_MAX,
-                                        &n) == SC_OK);
-            ENSURE(n == len && memcmp(text, exact, n) == 0);
-        }
+        ENSURE(e != SC_OK || sc_public_check(&key) == SC_OK);
+        base64_again((const char *)bytes, len);
+        if (e == SC_OK)
+            line_again(&rest, &key);
     }
     free(bytes);
-    free(exact);
-    free(text);
 }
 
 /* ---- 13. known_hosts, authorized_keys ------------------------------------ */
@@ -2438,7 +2510,7 @@ static void write_out(plan *p)
               == (ssize_t)lines.len);
 }
 
-/* each_line: the lines of the text, exactly as long as they are. */
+/* next_line: a line of the text, in a block exactly as long; 0 at the end. */
 static int next_line(size_t *at, char **line, size_t *len)
 {
     const char *end;
@@ -2452,8 +2524,7 @@ static int next_line(size_t *at, char **line, size_t *len)
     return 1;
 }
 
-/* holds: does the line contain these words, with nothing else around them than
- * blanks? */
+/* is_line: is the line "first second", and nothing else? */
 static int is_line(const char *line, size_t len, const char *first,
                    const char *second)
 {
@@ -2465,6 +2536,16 @@ static int is_line(const char *line, size_t len, const char *first,
 static int contains(const char *line, size_t len, const char *word, size_t n)
 {
     return n == 0 || memmem(line, len, word, n) != NULL;
+}
+
+/* names: is the host somewhere in the line, in whatever case? */
+static int names(const char *line, size_t len, const char *host)
+{
+    size_t n = strlen(host), i;
+    for (i = 0; i + n <= len; i++)
+        if (strncasecmp(line + i, host, n) == 0)
+            return 1;
+    return 0;
 }
 
 /* What lines alone say: the same as the whole file, unless one is too long. */
@@ -2501,7 +2582,7 @@ static void read_lines(verdict *v, const sc_public_key *shown)
         if (answer == SC_OK || answer == SC_ERR_HOST_REVOKED)
             ENSURE(contains(line, len, key + 8, strlen(key + 8)));
         if (answer == SC_OK)
-            ENSURE(strcasestr(line, "") != NULL && line[0] != '@'
+            ENSURE(names(line, len, lines.host) && line[0] != '@'
                    && line[0] != '#' && line[0] != '|');
         v->is_long |= len > 4096;
         v->is_plain |= is_line(line, len, name, key)
@@ -2663,8 +2744,8 @@ static void fuzz_cipher(plan *p)
     free(in);
 }
 
-/* next_number: n limbs: from the plan, with runs of ones and zeros, which is
- * where carries go wrong. */
+/* next_number: n limbs: from the plan, with runs of ones and zeros and lonely
+ * bits, which is where carries go wrong. */
 static void next_number(plan *p, sc_word *x, size_t n)
 {
     uint8_t bytes[SC_MODULUS_MAX];
@@ -2677,8 +2758,10 @@ static void next_number(plan *p, sc_word *x, size_t n)
             memset(bytes + i, 0, run);
         else if (how < 0x80)
             memset(bytes + i, 0xff, run);
-        else
+        else if (how < 0xf0)
             next_bytes(p, bytes + i, run);
+        else                            /* one bit */
+            memset(bytes + i, 1 << how % 8, run = 1);
         i += run;
         how = next(p);
     }
@@ -2717,24 +2800,52 @@ static void same_product(plan *p, size_t n)
     ENSURE(sc_bn_equal(d, y, n));
 }
 
+/* same_inverse: of 65537, and remainders of it and of small primes.  Half of
+ * the numbers are moved to a remainder that is an edge. */
 static void same_inverse(plan *p, size_t n)
 {
+    static const sc_word edges[4] = { 0, 1, 65535, 65536 };
     sc_word m[SC_LIMBS_MAX], d[SC_LIMBS_MAX], x[SC_LIMBS_MAX + 1];
     const sc_word e[1] = { 65537 };
-    sc_word rest[1];
+    sc_word rest[1], r[1];
+    unsigned how = next(p);
     next_number(p, m, n);
     sc_bn_mod(rest, m, n, e, 1);
+    if (how & 4 && m[0] >= 65537 && m[0] < (sc_word)0 - 65537) {
+        m[0] = m[0] - rest[0] + edges[how % 4];
+        rest[0] = edges[how % 4];
+    }
     ENSURE(rest[0] == sc_bn_mod_65537(m, n));
+    r[0] = 3 + 2 * (how * 16 % 2047);
+    memcpy(x, m, n * sizeof *x);
+    x[n] = sc_bn_residue(m, n, r[0]);
+    ENSURE(x[n] < r[0]);
+    sc_bn_mod(d, x, n + 1, r, 1);
+    ENSURE(d[0] == 0);
     sc_bn_inverse_65537(d, m, n);
     if (rest[0] == 0 || (sc_bn_is_zero(m + 1, n - 1) && m[0] < 2))
         return;
+    ENSURE(sc_bn_sub(x, d, m, n) == 1);         /* d < m */
     sc_bn_mul(x, d, n, e, 1);
     sc_bn_mod(d, x, n + 1, m, n);
     ENSURE(d[0] == 1 && sc_bn_is_zero(d + 1, n - 1));
 }
 
-/* same_powers: two at once by the fast path, and one after the other; for short
- * ones with 32-bit words, too. */
+/* plain_power: d = x^e, bit after bit; x and d in Montgomery form. */
+static void plain_power(sc_word *d, const sc_word *x, const sc_word *e,
+                        const sc_modulus *mod)
+{
+    size_t i = mod->n * SC_WORD_BITS;
+    sc_mont_one(d, mod);
+    while (i-- > 0) {
+        sc_mont_mul(d, d, d, mod);
+        if (e[i / SC_WORD_BITS] >> i % SC_WORD_BITS & 1)
+            sc_mont_mul(d, d, x, mod);
+    }
+}
+
+/* same_powers: two at once by the fast path, and one after the other; short
+ * ones bit after bit and with 32-bit words, too. */
 static void same_powers(plan *p, size_t n)
 {
     sc_modulus mod[2];
@@ -2754,8 +2865,10 @@ static void same_powers(plan *p, size_t n)
     p64_sc_mont_pow_pair(want[0], x[0], e[0], &mod[0], want[1], x[1], e[1],
                          &mod[1]);
     ENSURE(sc_bn_equal(d[0], want[0], n) && sc_bn_equal(d[1], want[1], n));
-    if (n > 6)
+    if (n > 7)
         return;
+    plain_power(want[1], x[1], e[1], &mod[1]);
+    ENSURE(sc_bn_equal(d[1], want[1], n));
     sc_mont_from(d[0], d[0], &mod[0]);
     sc_mont_from(x[0], x[0], &mod[0]);
     sc_bn_encode(bytes, 8 * n, m[0], n);
@@ -2771,6 +2884,26 @@ static void same_powers(plan *p, size_t n)
     p32_sc_bn_encode(bytes, 8 * n, small[0], 2 * n);
     sc_bn_decode(want[0], n, bytes, 8 * n);
     ENSURE(sc_bn_equal(d[0], want[0], n));
+}
+
+/* same_65537: the public power, any number to any modulus. */
+static void same_65537(plan *p, size_t n)
+{
+    sc_word x[SC_LIMBS_MAX], m[SC_LIMBS_MAX], d[SC_LIMBS_MAX];
+    sc_word y[SC_LIMBS_MAX];
+    sc_modulus mod;
+    int i;
+    next_modulus(p, m, n);
+    next_number(p, x, n);
+    sc_modulus_init(&mod, m, n);
+    sc_mont_to(y, x, &mod);
+    for (i = 0; i < 16; i++)
+        sc_mont_mul(y, y, y, &mod);
+    sc_mont_mul(y, x, y, &mod);
+    sc_pow_65537(d, x, m, n);
+    ENSURE(sc_bn_equal(d, y, n));
+    p64_sc_pow_65537(d, x, m, n);
+    ENSURE(sc_bn_equal(d, y, n));
 }
 
 static void same_public(plan *p)
@@ -2827,10 +2960,13 @@ static void fuzz_numbers(plan *p)
         same_message(p);
         break;
     case 2:
-    case 3:
         same_powers(p, 4 + n % (how >= 0xf0 ? SC_PRIME_LIMBS_MAX - 3 : 4));
         break;
+    case 3:
+        same_65537(p, 6 + n % (how >= 0xf0 ? SC_LIMBS_MAX - 5 : 8));
+        break;
     case 4:
+    case 5:
         same_inverse(p, 2 + n % (how >= 0xf0 ? SC_LIMBS_MAX - 1 : 8));
         break;
     default:
@@ -2965,10 +3101,11 @@ static void seed_lines(void)
     size_t n = put_string(blob, "ssh-rsa", 7);
     n += put_string(blob + n, "\1\0\1", 3);
     n += put_mpint(blob + n, known.host.pub.n, 256);
-    seed("\1\7hello me", 2, blob, n);
+    seed("\1\0", 2, blob, n);
+    seed("\2\5\0\0\0\3abc\3abc", 2, "\0\0\0\3abcde\3abc", 13);
     seed("\0\0", 2, line,
          (size_t)snprintf(line, sizeof line, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"
-                          "AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS x"));
+                          "AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS"));
     ENSURE(sc_public_write_line(&known.host.pub, "a b", line, sizeof line, &n)
            == SC_OK);
     seed("\0\0", 2, line, n);
@@ -2996,8 +3133,8 @@ static void seed_plans(void)
         0, 0, 0, 5, 4, 0x80, 0, 9, 0x84, 1, 2, 7, 4, 13, 4, 0x8d, 0x84
     };
     static const uint8_t files_tale[] = {
-        0, 5, 2, 4, 'n', 'a', 'm', 'e', 0x62, 30, 2, 3, 's', 'u', 'b', 0x61,
-        40, 0xff
+        0, 4, 2, 4, 'n', 'a', 'm', 'e', 0x62, 30, 2, 5, 's', 'u',
+        'b', '/', 'x', 0x62, 10, 0xff
     };
     static const uint8_t life_tale[] = {
         1, 0, 0, 0, 0, 8, 8, 7, 0x3f, 7, 0x0f, 8, 8, 8, 0, 7, 7, 16, 16, 7, 6
@@ -3016,6 +3153,21 @@ static void seed_plans(void)
     }
 }
 
+/* seed_numbers: powers of two, and one less, for each kind of arithmetic. */
+static void seed_numbers(void)
+{
+    static const uint8_t numbers[] = {
+        0, 0xf0, 0, 0xf1, 0x7f, 0x7f, 0x7f, 0xf7, 0x3f, 0x7f, 0xf3, 0x80, 0x80
+    };
+    uint8_t head[3];
+    for (head[0] = 0; head[0] < 16; head[0]++) {
+        head[1] = (uint8_t)(head[0] / 8);
+        head[2] = (uint8_t)(head[0] / 4 * 16);
+        seed(head, 2, numbers, 2);
+        seed(head, 3, numbers, sizeof numbers);
+    }
+}
+
 static void write_seeds(const char *folder)
 {
     seed_folder = folder;
@@ -3029,6 +3181,8 @@ static void write_seeds(const char *folder)
         seed_lines();
     else if (target->make == make_lines)
         seed_hosts();
+    else if (strcmp(target->name, "numbers") == 0)
+        seed_numbers();
     else
         seed_plans();
 }
