@@ -694,7 +694,7 @@ int sc_rsa_private(const sc_private_key *key, const uint8_t *c, uint8_t *m,
     sc_word x_p[SC_PRIME_LIMBS_MAX], x_q[SC_PRIME_LIMBS_MAX];
     sc_word e_p[SC_PRIME_LIMBS_MAX], e_q[SC_PRIME_LIMBS_MAX];
     sc_word h[SC_PRIME_LIMBS_MAX], x[2 * SC_PRIME_LIMBS_MAX];
-    uint8_t again[SC_MODULUS_MAX];
+    uint8_t c_again[SC_MODULUS_MAX];
     size_t k = key->pub.n_len, half = (k + 1) / 2, n = SC_LIMBS(half), i;
     int e;
     *ok = 0;
@@ -716,10 +716,12 @@ int sc_rsa_private(const sc_private_key *key, const uint8_t *c, uint8_t *m,
         sc_bn_mul(x, h, n, m_p, n);
         memset(m_q + n, 0, n * sizeof *m_q);
         (void)sc_bn_add(x, x, m_q, 2 * n);
-        sc_bn_encode(again, k, x, 2 * n);
-        sc_rsa_public(&key->pub, again, again);
-        *ok = sc_bytes_equal(again, c, k);
+        /* what is checked is m itself, not a number that m is made of later;
+         * m may be c, and x is free from here on */
+        memcpy(c_again, c, k);
         sc_bn_encode(m, k, x, 2 * n);
+        sc_rsa_public(&key->pub, m, (uint8_t *)x);
+        *ok = sc_bytes_equal(x, c_again, k);
         for (i = 0; i < k; i++)
             m[i] &= (uint8_t)sc_barrier(*ok);
     } else {
@@ -735,7 +737,6 @@ int sc_rsa_private(const sc_private_key *key, const uint8_t *c, uint8_t *m,
     sc_wipe(e_q, sizeof e_q);
     sc_wipe(h, sizeof h);
     sc_wipe(x, sizeof x);
-    sc_wipe(again, sizeof again);
     return e;
 }
 
