@@ -1356,7 +1356,7 @@ static int wait_for_something(struct server *s)
             sleep_until(s, c->deadline_ms, &wait_ms);
     }
     if (poll(s->poll, (nfds_t)(2 + s->n_clients), wait_ms) < 0
-        && errno != EINTR)
+        && errno != EINTR && errno != EAGAIN)
         return SC_ERR_INTERNAL;
     s->now_ms = sc_now_ms();
     return SC_OK;
@@ -1370,7 +1370,9 @@ static void serve(struct server *s)
         int r = wait_for_something(s);
         size_t i;
         if (r != SC_OK) {
-            s->status = trouble("the server cannot go on: %s", sc_strerror(r));
+            s->status = trouble("the server cannot go on: %s; start it again "
+                                "when that is mended", r == SC_ERR_INTERNAL ?
+                                strerror(errno) : sc_strerror(r));
             return;
         }
         for (i = 0; i < s->n_clients; i++)
@@ -1389,7 +1391,8 @@ static int start_signals(struct server *s)
 {
     s->stop_fd = catch_signals();
     if (s->stop_fd < 0)
-        return trouble("cannot make a pipe: %s", words(errno));
+        return trouble("cannot make a pipe: %s; try again when the system has "
+                       "more to give", words(errno));
     return 0;
 }
 
@@ -1544,7 +1547,8 @@ static int start_channels(struct server *s)
     }
     r = sc_server_init(&s->channels, &o, sc_now_ms());
     if (r != SC_OK)
-        return trouble("cannot make the short-lived key: %s", sc_strerror(r));
+        return trouble("cannot make the short-lived key: %s; try again when it "
+                       "does", sc_strerror(r));
     s->channels_started = 1;
     return 0;
 }
@@ -1566,7 +1570,9 @@ static int start_listening(struct server *s)
                        &here_len) != 0
         || getnameinfo((struct sockaddr *)&here, here_len, host, sizeof host,
                        port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        return trouble("%s port %u: %s", o->host, o->port, words(errno));
+        return trouble("%s port %u: cannot say where that is: %s; choose "
+                       "another address with -l HOST:PORT", o->host, o->port,
+                       words(errno));
     printf("listening on %s port %s\n", host, port);
     return 0;
 }
@@ -1724,16 +1730,25 @@ static int read_arguments(struct options *o, int argc, char **argv)
     return next;
 }
 
+/* printed: the exit status, once standard output has taken everything. */
+static int printed(int status)
+{
+    if (status == 0 && (fflush(stdout) == EOF || ferror(stdout)))
+        return trouble("cannot write to standard output; some of the text is "
+                       "lost (a key that was asked for is made)");
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     static struct server s;
     int next = read_arguments(&s.options, argc, argv);
     fill_standard_descriptors();
     if (next != GO_ON)
-        return next;
+        return printed(next);
     setvbuf(stdout, NULL, LINE_BY_LINE, BUFSIZ);    /* scripts wait for them */
     if (s.options.make_key != NULL)
-        return make_key_only(s.options.make_key);
+        return printed(make_key_only(s.options.make_key));
 
     s.folder_fd = s.listen_fd = s.stop_fd = -1;
     raise_descriptor_limit();
