@@ -990,15 +990,20 @@ static field ssh_mpint(cursor *c)
     return positive(c, ssh_string(c));
 }
 
-/* der_put_integer: gives the length; out has room for len + 5 bytes. */
+/* der_put_integer: gives the length; out has room for len + 5 bytes.
+ * time   CT(len, the number's length): how many zeros lead it, and its sign. */
 static size_t der_put_integer(uint8_t *out, const uint8_t *bytes, size_t len)
 {
     size_t n = 0, sign;
-    while (len > 1 && bytes[0] == 0) {
-        bytes++;
-        len--;
+    sc_word is_zero;
+    for (; len > 1; bytes++, len--) {
+        is_zero = sc_mask_is_zero(bytes[0]);
+        SC_PUBLIC(&is_zero, sizeof is_zero);
+        if (!is_zero)
+            break;
     }
     sign = bytes[0] >> 7;               /* a 00 keeps the number positive */
+    SC_PUBLIC(&sign, sizeof sign);
     out[n++] = 0x02;
     if (len + sign >= 0x100) {
         out[n++] = 0x82;
@@ -1160,6 +1165,8 @@ static int read_openssh(sc_private_key *key, field blob)
     check1 = take(&in, 4);
     check2 = take(&in, 4);
     type = ssh_string(&in);
+    if (!in.bad)
+        SC_PUBLIC(check2.bytes, 4);     /* a random number, twice */
     if (in.bad || !is_field(magic, "openssh-key-v1", 15) || c.at != c.end
         || !is_field(count, "\0\0\0\1", 4)
         || !is_field(check1, check2.bytes, 4))
@@ -1176,6 +1183,7 @@ static int read_openssh(sc_private_key *key, field blob)
     f.dp.len = f.dq.len = 0;
     if (in.bad)
         return SC_ERR_KEY_FORMAT;
+    SC_PUBLIC(public_blob.bytes, public_blob.len);
     e = sc_key_blob_read(&shown, public_blob.bytes, public_blob.len);
     if (e == SC_OK && !is_field(f.n, shown.n, shown.n_len))
         e = SC_ERR_KEY_CHECK;
