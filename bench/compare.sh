@@ -587,8 +587,8 @@ AEAD seal, 16 KiB;seal-16k;fast;OpenSSL;speed;1.10
 AEAD open, 16 KiB;open-16k;fast;OpenSSL;speed;1.10
 AEAD seal, 16 KiB;seal-16k;fast;libsodium;speed;1.50
 AEAD open, 16 KiB;open-16k;fast;libsodium;speed;1.50
-AEAD seal, 16 KiB, portable;seal-16k;portable;libsodium;speed;1.00
-AEAD open, 16 KiB, portable;open-16k;portable;libsodium;speed;1.00
+AEAD seal, 16 KiB, no intrinsics;seal-16k;fast;libsodium;speed;1.00
+AEAD open, 16 KiB, no intrinsics;open-16k;fast;libsodium;speed;1.00
 AEAD seal, 64 B;seal-64;fast;the best;speed;1.00
 AEAD open, 64 B;open-64;fast;the best;speed;1.00
 AEAD seal, 1 KiB;seal-1k;fast;the best;speed;1.00
