@@ -3153,6 +3153,21 @@ static void seed_plans(void)
     }
 }
 
+/* seed_handshakes: nothing is altered, or one bit of one message. */
+static void seed_handshakes(void)
+{
+    uint8_t bytes[9] = { 0 };
+    int keyed, number;
+    for (keyed = 0; keyed < 2; keyed++)
+        for (number = 1; number <= 6; number++) {
+            memset(bytes, 0, sizeof bytes);
+            bytes[0] = (uint8_t)keyed;
+            bytes[number] = 1;
+            bytes[number + 1] = 60;
+            seed(bytes, 1, bytes + 1, sizeof bytes - 1);
+        }
+}
+
 /* seed_numbers: powers of two, and one less, for each kind of arithmetic. */
 static void seed_numbers(void)
 {
@@ -3181,6 +3196,8 @@ static void write_seeds(const char *folder)
         seed_lines();
     else if (target->make == make_lines)
         seed_hosts();
+    else if (strcmp(target->name, "handshake") == 0)
+        seed_handshakes();
     else if (strcmp(target->name, "numbers") == 0)
         seed_numbers();
     else

@@ -149,14 +149,14 @@ fuzz() {
     "$1" --target="$2" --seeds="$3/$2" > "$3/$2.log" 2>&1 || return
     until=$(($(date +%s) + $4))
     left=$4
-    for try in 1 2 3; do
+    for again in '' 2 3; do
         "$1" --target="$2" -max_total_time="$left" -seed="$seed" \
             -max_len="$(longest "$2")" -timeout=20 -report_slow_units=20 \
             -rss_limit_mb=2000 -print_final_stats=1 \
             -artifact_prefix="$3/$2-" "$3/$2" > "$3/$2.log" 2>&1 && return
         for bad in "$3/$2-timeout-"*; do
             [ -f "$bad" ] || return 1
-            "$1" --target="$2" -timeout=20 "$bad" > "$3/$2.again" 2>&1 \
+            "$1" --target="$2" -timeout=20 "$bad" > "$3/$2.log$again" 2>&1 \
                 || return 1
             rm "$bad"
         done
