@@ -317,8 +317,7 @@ webassembly() {
         "clang lld wasi-libc libclang-rt-14-dev-wasm32 nodejs" \
         clang wasm-ld node || return 0
     machine="WebAssembly, clang, SC_NO_OS, Node.js"
-    on="node --no-warnings --experimental-wasi-unstable-preview1
-        tests/wasi.mjs"
+    on="node --no-warnings tests/wasi.mjs"
     folder_begin
     for program in test what; do
         made clang --target=wasm32-wasi -O2 -std=c99 -D_GNU_SOURCE -DSC_NO_OS \
