@@ -498,7 +498,7 @@ static void keygen_accepted(const sc_private_key *key)
     char mark;
     key_again again;
     int e;
-    if (thorough == 0 && key > keys + 1)
+    if (thorough == 0 && key != keys)
         return;
     again.key = key;
     again.g = &g;
@@ -507,7 +507,7 @@ static void keygen_accepted(const sc_private_key *key)
     do {
         again.n_candidates = g.rounds == 0 ? 2 : 0;
         e = sc_keygen_step(&g, &made, &mark);
-        SC_PUBLIC(&e, sizeof e);        /* as shipped, a compiler may select it */
+        SC_PUBLIC(&e, sizeof e);        /* a compiler may select, not branch */
         SC_PUBLIC(&g.rounds, sizeof g.rounds);
     } while (e == SC_MORE);
     that(e == SC_OK, "sc_keygen_step");
@@ -940,7 +940,7 @@ static const row rows[] = {
     { "sc_mont_one", "CT(n)", CT, "", 4, mont_one },
     { "sc_mont_pow", "CT(n)", CT, "", 4, mont_pow },
     { "sc_mont_pow_65536", "CT(n)", CT, "", 4, mont_pow_65536 },
-    { "sc_mont_pow_pair", "CT(n)", CT, "", 4, mont_pow_pair },
+    { "sc_mont_pow_pair", "CT(n)", CT, "", 1, mont_pow_pair },
     { "sc_pow_65537", "CT(n, m)", CT, "", 4, pow_65537 },
     { "sc_pow_65537, m secret", "CT(n, m)", BARE, "", 4,
       pow_65537_secret_modulus },

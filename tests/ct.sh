@@ -109,9 +109,9 @@ run() {
         > "$scratch/$1/table"
 }
 
-# places TABLE LOG HOW: reports that lie elsewhere than the table says: row, tab,
-# function.  Of a report, the innermost function in the library's files counts.
-# With marks there is no right place.
+# places TABLE LOG HOW: row and function (tab between) of each report that lies
+# elsewhere than the table says.  The innermost function in the library's files
+# counts.  With marks there is no right place.
 places() {
     awk '
         FNR == NR {
@@ -150,7 +150,8 @@ judge() {
         return 1
     }
     grep -E '^(FAILED|wrong)' "$folder/table" && return 1
-    places "$folder/table" "$folder/log" "$2" | sort | uniq -c > "$folder/elsewhere"
+    places "$folder/table" "$folder/log" "$2" | sort | uniq -c \
+        > "$folder/elsewhere"
     [ ! -s "$folder/elsewhere" ] && return
     cat "$folder/elsewhere"
     return 1
@@ -351,6 +352,8 @@ digit_modulus_init	/ bits
 power_one	mod->shift
 vec_modulus_shape	/ (parts * w)
 vec_set_bit	mod->
+vec_pow_pair	(by vec_set_bit, which was put into it)
+vec_pow_65537	(the same)
 bn_two_to_vartime	/ (high + 1)
 sc_dial	/ n_left
 sc_now_ms	/ 1000000
@@ -431,6 +434,5 @@ else
     row_of_evidence "division instructions" skipped "not x86-64, or no objdump"
 fi
 
-times
 echo "$(($(date +%s) - began)) seconds"
 finish

@@ -248,7 +248,7 @@ static double welch(const double *a, const double *b, double q,
     double limit = quantile(a, b, q);
     summary x = summarise(a, limit), y = summarise(b, limit);
     *difference = y.mean - x.mean;
-    if (x.n < 2 || y.n < 2) {           /* one of them lies above it, all of it */
+    if (x.n < 2 || y.n < 2) {           /* all of one kind took longer */
         *error = 0;
         return 0;
     }
