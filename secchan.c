@@ -3085,6 +3085,7 @@ static int names_host(word hosts, const char *host, unsigned port)
 {
     char name[NAME_LEN_MAX];
     int plainly = 0, perhaps = 0, pattern, negated = 0;
+    int hashed = hosts.len > 0 && hosts.at[0] == '|';   /* one name, no list */
     size_t i;
     (void)write_name(name, host, port);
     while (hosts.len > 0) {
@@ -3109,7 +3110,7 @@ static int names_host(word hosts, const char *host, unsigned port)
             plainly |= !pattern;
         }
     }
-    if (plainly && !negated)
+    if (plainly && !negated && !hashed)
         return NAMES_PLAINLY;
     return plainly || perhaps ? NAMES_PERHAPS : NAMES_NOT;
 }

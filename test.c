@@ -3800,6 +3800,7 @@ static void test_hosts_line_means_what_it_says(void)
         /* may name the host, and cannot be used */
         { "|1|YWJj|ZGVm %K", SC_ERR_HOST_LINE },
         { "|1|YWJj|ZGVm %O", SC_ERR_HOST_LINE },
+        { "|1|YWJj|ZGVm,example.org %K", SC_ERR_HOST_LINE },
         { "* %K", SC_ERR_HOST_LINE },
         { "* %O", SC_ERR_HOST_LINE },
         { "*.org %K", SC_ERR_HOST_LINE },
