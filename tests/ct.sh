@@ -224,8 +224,8 @@ leak() {
         > "$scratch/check.log" 2>&1; then
         run work marked-few "$3"
         reports=$(awk -F '\t' '$1 == "FAILED" { n += $5 } END { print n + 0 }' \
-            "$scratch/dir/table")
-        seen=$(places "$scratch/dir/table" "$scratch/dir/log" marked \
+            "$scratch/work/table")
+        seen=$(places "$scratch/work/table" "$scratch/work/log" marked \
             | cut -f 2 | sort -u | tr '\n' ' ' | sed 's/ $//')
         if [ "$reports" -gt 0 ] && [ -n "$seen" ]; then
             ok "$1: seen in $seen"
@@ -233,7 +233,7 @@ leak() {
                 "seen, in $seen"
             return
         fi
-        cp "$scratch/dir/table" "$scratch/check.log"
+        cp "$scratch/work/table" "$scratch/check.log"
     fi
     failed "$1: not seen" "$scratch/check.log"
     row_of_evidence "put in on purpose: $1" FAILED "not seen"
@@ -283,7 +283,7 @@ made "no value barrier" secchan.h \
             > "$scratch/check.log" 2>&1 || continue
         run work marked-few sc_m
         n=$(awk -F '\t' '{ n += $5 } END { print n + 0 }' \
-            "$scratch/dir/table")
+            "$scratch/work/table")
         figures="$figures; $(version $cc) -O2: $n reports"
     done
 echo "without the value barrier, in powers alone: ${figures#; }"
@@ -304,11 +304,11 @@ try() {
     for level in "$@"; do
         what="$cc $level, $(describe "$build")"
         check "$what, marked" one_way marked "$amount" $cc $level "$build"
-        rows=$(grep -c '^ok' "$scratch/dir/table")
+        rows=$(grep -c '^ok' "$scratch/work/table")
         check "$what, shipped" one_way shipped few $cc $level "$build"
         reports=$((reports + $(awk -F '\t' '$4 == "VERDICT" { n += $5 }
                                             END { print n + 0 }' \
-            "$scratch/dir/table")))
+            "$scratch/work/table")))
     done
     result=passed
     [ "$n_failed" -eq "$before" ] || result=FAILED
@@ -370,7 +370,7 @@ divisions() {
                        print name, $1 }'
 }
 
-# divisions_fit LEVEL [SOURCES]: of what was built into $scratch/dir.  Only at
+# divisions_fit LEVEL [SOURCES]: of what was built into $scratch/work.  Only at
 # -O0 do the lines mean much; at other levels the function has to do.
 divisions_fit() {
     for object in "$scratch"/work/*.o; do
