@@ -126,9 +126,9 @@ some_controls() {
     control close-inside close secchan.c \
         's/ || (reason == CLOSE_DONE && ch->getting_part)//'
     control half-file files demo_server.c \
-        "$(in_function upload_forget 's/unlinkat(.*);/;/')"
+        "$(in_function upload_forget 's/folder_remove(.*);/;/')"
     control sockets-kept cuts demo_server.c \
-        "$(in_function drop 's/ close(c->fd);/& (void)dup(2);/')"
+        "$(in_function drop 's/ close_socket(c->fd);/& (void)dup(2);/')"
     control m4-unproved client-handshake secchan.c \
         "$(in_function client_take_m4 's/if (e == SC_OK && !ok)/if (0)/')"
     control host-changed client-hosts secchan.c \
