@@ -40,7 +40,8 @@
 typedef int poll_fd;
 static const int input_fd = STDIN_FILENO;   /* polled beside the server's */
 
-/* prepare_system: what the channel expects of the process. */
+/* prepare_system: what the channel expects of the process; 0, or -1 and
+ * errno: a standard descriptor is shut, and nothing could take its place. */
 static int prepare_system(void)
 {
     int fd;
@@ -50,7 +51,7 @@ static int prepare_system(void)
         if (fcntl(fd, F_GETFD) < 0
             && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY)
                != fd)
-            return -1;                  /* and perhaps nowhere to say so */
+            return -1;
     signal(SIGPIPE, SIG_IGN);   /* a closed pipe is an error like any other */
     return 0;
 }
@@ -1114,8 +1115,10 @@ int main(int argc, char **argv)
     static sc_conn conn;
     settings s;
     int status;
-    if (prepare_system() != 0)
-        return FAILED;
+    if (prepare_system() != 0)          /* perhaps there is nowhere to say so */
+        return complain("no /dev/null in place of a shut descriptor: %s; "
+                        "give standard input, output and error to this program",
+                        strerror(errno));
     status = read_options(&s, argc, argv);
     if (status == GO_ON && s.make_key_path != NULL)
         status = make_key(&s);
