@@ -1473,7 +1473,7 @@ static int choose_key_path(struct server *s)
     if (make_folder(s->key_path) != 0 && errno != EEXIST)
         return trouble("%s: %s; say where the host key is with -k FILE",
                        s->key_path, strerror(errno));
-    strcat(s->key_path, "/host_key");
+    memcpy(s->key_path + n, "/host_key", sizeof "/host_key");
     s->options.key_path = s->key_path;
     return 0;
 }

@@ -114,7 +114,7 @@ harmless="__errno_location __libc_start_main __sysv_signal __posix_getopt abort
     exit fclose fflush fgets fprintf fputc fputs free freeaddrinfo fwrite getenv
     getopt isatty memchr memcmp memcpy memmove memset optarg optind opterr
     optopt perror printf putc putchar puts setvbuf sigaction sigemptyset signal
-    snprintf stderr stdin stdout strcat strchr strcmp strcpy strerror strlen
+    snprintf stderr stdin stdout strchr strcmp strcpy strerror strlen
     strncmp strrchr strspn strtoul vfprintf vprintf ferror bsd_signal
     __stack_chk_fail"
 names() {

@@ -17,6 +17,12 @@
 #           not-null-terminated-result: bytes with a length, not strings.
 #           reserved-identifier: the feature macros of POSIX and the C library.
 #           signal-handler: see demo_server.c: the handlers set one variable.
+#           err33-c: printf and the like: whether standard output took all is
+#           asked once, at the end; a complaint that cannot be told has no one
+#           left to be told to.  snprintf is given room enough.
+#   cppcheck
+#           uninitvar, ctuuninitvar: &a[0] of an array not yet written, and
+#           memcpy of 0 bytes, are not uses; MemorySanitizer knows.
 
 name=hygiene.sh
 . tests/lib.sh
@@ -89,7 +95,8 @@ clang_analyzer() {
 
 run_cppcheck() {
     cppcheck -q --std=c99 --enable=warning,portability,performance \
-        --error-exitcode=1 --max-configs=2 $sources && echo "no findings"
+        --suppress=uninitvar --suppress=ctuuninitvar --error-exitcode=1 \
+        --max-configs=2 $sources && echo "no findings"
 }
 
 tidy="-*,bugprone-*,cert-*,clang-analyzer-*,portability-*,performance-*"
@@ -97,12 +104,17 @@ for unwanted in bugprone-easily-swappable-parameters \
     bugprone-macro-parentheses bugprone-narrowing-conversions \
     bugprone-implicit-widening-of-multiplication-result \
     bugprone-not-null-terminated-result bugprone-reserved-identifier \
-    cert-dcl37-c cert-dcl51-cpp bugprone-signal-handler cert-sig30-c; do
+    cert-dcl37-c cert-dcl51-cpp bugprone-signal-handler cert-sig30-c \
+    cert-err33-c; do
     tidy="$tidy,-$unwanted"
 done
+# File by file: clang-tidy 14 forgets between two files what va_start does.
 run_tidy() {
-    clang-tidy --quiet --warnings-as-errors='*' -checks="$tidy" $sources -- \
-        $flags 2> /dev/null && echo "no findings"
+    for file in $sources; do
+        clang-tidy --quiet --warnings-as-errors='*' -checks="$tidy" "$file" \
+            -- $flags 2> /dev/null || return
+    done
+    echo "no findings"
 }
 
 # analyzer TITLE PROGRAM COMMAND
