@@ -140,7 +140,7 @@ void sc_bn_sub_mod(sc_word *d, const sc_word *x, const sc_word *y,
 {
     sc_word again[SC_LIMBS_MAX];
     sc_word borrow = sc_bn_sub(d, x, y, n);     /* d = x - y + borrow * W^n */
-    (void)sc_bn_add(again, d, m, n);            /* its carry repays the borrow */
+    (void)sc_bn_add(again, d, m, n);            /* its carry pays the borrow */
     sc_bn_select(d, sc_mask_bit(borrow), again, d, n);
     sc_wipe(again, n * sizeof *again);
 }

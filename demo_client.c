@@ -771,8 +771,8 @@ static int listen_until(talk *t, size_t n_replies)
 
 /* ---- 7. messages --------------------------------------------------------- */
 
-/* send_messages: -m: each is answered before the next is sent, and our CLOSE goes
- * out with the last, so that a server waiting for more says so. */
+/* send_messages: -m: each is answered before the next is sent, and our CLOSE
+ * goes out with the last, so that a server waiting for more says so. */
 static int send_messages(talk *t)
 {
     size_t i;

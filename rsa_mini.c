@@ -637,9 +637,9 @@ void sc_rsa_public(const sc_public_key *key, const uint8_t *x, uint8_t *y)
  *     (c w^e)^(dp-1) * c * w^(e-1)
  *         = c^(dp-1) w^(e dp - e) * c * w^(e-1) = c^dp * w^(e dp - 1) = c^dp
  *
- * modulo p, and dp - 1 is dp with its lowest bit cleared: dp is odd, for e dp is
- * 1 more than a multiple of the even number p - 1.  (If p divides c or w, both
- * sides are 0, or the result is wrong and the check at the end finds it.) */
+ * modulo p, and dp - 1 is dp with its lowest bit cleared: dp is odd, for e dp
+ * is 1 more than a multiple of the even number p - 1.  (If p divides c or w,
+ * both sides are 0, or the result is wrong, which the last check finds.) */
 
 /* crt_half: one half of the work up to the power: what is left to do is
  * m = x^e m mod p.  All in Montgomery form, except e.
@@ -684,8 +684,8 @@ static int crt_half(sc_word *m, sc_word *x, sc_word *e, sc_modulus *mod,
  * gives  *ok: a mask; 0 if c >= n, or if anything went wrong; m is zeros then.
  * errors SC_ERR_RANDOM.   time  CT(n_len).
  * why    with h = qinv (m_p - m_q) mod p, m_q + q h is m_q mod q, m_p mod p,
- *        and at most q - 1 + q (p - 1) < n (Garner).  qinv may stand as it is in
- *        the last product: see sc_pow_65537. */
+ *        and at most q - 1 + q (p - 1) < n (Garner).  qinv may stand as it is
+ *        in the last product: see sc_pow_65537. */
 int sc_rsa_private(const sc_private_key *key, const uint8_t *c, uint8_t *m,
                    sc_word *ok, sc_random_fn random, void *ctx)
 {
@@ -807,7 +807,8 @@ static sc_word base64_value(sc_word c)
     sc_word v = ~(sc_word)0, base = 0;
     int i;
     for (i = 0; i < 5; i++) {
-        sc_word in = ~above(first[i], c) & above((sc_word)first[i] + count[i], c);
+        sc_word in = ~above(first[i], c)
+                     & above((sc_word)first[i] + count[i], c);
         v = sc_select(in, c - first[i] + base, v);
         base += count[i];
     }
@@ -917,8 +918,8 @@ static int is_field(field f, const void *bytes, size_t len)
     return f.len == len && memcmp(f.bytes, bytes, len) == 0;
 }
 
-/* positive: the digits of a number that both formats store with its sign: one
- * leading 00 exactly if the next bit is set, nothing shorter, nothing longer. */
+/* positive: the digits of a number that both formats store with its sign: a
+ * leading 00 if and only if the next bit is set, so each has one encoding. */
 static field positive(cursor *c, field f)
 {
     sc_word first, second;
@@ -963,7 +964,8 @@ static field der_get(cursor *c, uint8_t tag)
             return take(c, 0);
         }
         SC_PUBLIC(more.bytes, n);
-        len = n == 1 ? more.bytes[0] : (size_t)more.bytes[0] << 8 | more.bytes[1];
+        len = n == 1 ? more.bytes[0]
+                     : (size_t)more.bytes[0] << 8 | more.bytes[1];
         if (len < (n == 1 ? 0x80u : 0x100u))
             c->bad = 1;
     }
@@ -1020,7 +1022,7 @@ static size_t der_put_integer(uint8_t *out, const uint8_t *bytes, size_t len)
 
 /* ---- 7. private key files ------------------------------------------------ */
 
-#define DER_MAX 4096            /* a 4096-bit key needs 2400, a comment the rest */
+#define DER_MAX 4096            /* a 4096-bit key is 2400, a comment the rest */
 static const uint8_t bytes_65537[3] = { 0x01, 0x00, 0x01 };
 
 /* The numbers of a private key, as they were found.  OpenSSH's format has no dp
@@ -1029,7 +1031,7 @@ typedef struct {
     field n, e, d, p, q, dp, dq, qinv;
 } key_fields;
 
-/* set_number: out = the number in f, with zeros in front; 0 if it is too long. */
+/* set_number: out = the number in f, zeros in front; 0 if it is too long. */
 static int set_number(uint8_t *out, size_t out_len, field f)
 {
     memset(out, 0, out_len);
@@ -1456,7 +1458,8 @@ int sc_public_read_line(sc_public_key *key, const char *line, size_t line_len)
     uint8_t blob[BLOB_MAX];
     const char *type = line + blanks_len(line, line_len), *digits;
     const char *end = line + line_len;
-    size_t type_len = word_len(type, (size_t)(end - type)), digits_len, blob_len;
+    size_t type_len = word_len(type, (size_t)(end - type));
+    size_t digits_len, blob_len;
     int e;
     memset(key, 0, sizeof *key);
     digits = type + type_len;

@@ -35,7 +35,8 @@ enum {
     KEY_REQUEST = 1, PUBLIC_KEYS = 2, SESSION_KEY = 3, CONFIRM = 4,
     CLIENT_CONFIRM = 5, DATA = 6, DATA_MORE = 7, CLOSE = 8
 };
-enum { CLOSE_DONE = 0, CLOSE_REFUSED = 1, CLOSE_PROTOCOL = 2, CLOSE_INTERNAL = 3 };
+enum { CLOSE_DONE = 0, CLOSE_REFUSED = 1, CLOSE_PROTOCOL = 2,
+       CLOSE_INTERNAL = 3 };
 
 #define WIRE_VERSION 1
 #define SECRET_LEN 32                   /* s1, s2, s3 */
@@ -44,7 +45,7 @@ enum { CLOSE_DONE = 0, CLOSE_REFUSED = 1, CLOSE_PROTOCOL = 2, CLOSE_INTERNAL = 3
 #define KE_BITS (8 * KE_LEN)
 #define RECORDS_PER_KEY 65536
 
-/* What a side waits for.  OPEN: its last handshake frame is sent and verified. */
+/* What a side waits for.  OPEN: nothing of the handshake is left to do. */
 enum { WAIT_M1 = 1, WAIT_M2, WAIT_M3, WAIT_M4, WAIT_M5, OPEN };
 
 static const uint8_t nonce_0[12] = { 0 };
@@ -960,8 +961,8 @@ void sc_hkdf_expand(const uint8_t prk[32], const char *info, size_t info_len,
 /* ---- 4. ChaCha20 (RFC 8439 2.3, 2.4) ------------------------------------- */
 
 /* The keystream comes in blocks of 64 bytes, made from the key, the nonce and
- * the number of the block.  The cipher is nothing but XOR with it, which is safe
- * exactly as long as no two messages share a keystream: hence section 10. */
+ * the number of the block.  The cipher is nothing but XOR with it, which is
+ * safe exactly as long as no two messages share a keystream: see section 10. */
 
 SC_INLINE uint32_t get_le32(const uint8_t *p)
 {
@@ -1166,7 +1167,7 @@ static void poly1305_start(poly1305 *p, const uint8_t key[32])
 }
 
 /* poly1305_block: as above.
- * bound  before: h[i] < 2^26 + 2^4, hence below 2^27 + 2^4 with the block added.
+ * bound  before: h[i] < 2^26 + 2^4, hence below 2^27 + 2^4 with a block added.
  *        5 r[j] < 2^28.4, so a column is below 5 2^27.1 2^28.4 < 2^58, and with
  *        a carry below 2^59.  The carry out of the top is below 2^33; times 5,
  *        plus a limb, it is below 2^36, so h[1] receives less than 2^10 more.
@@ -1202,7 +1203,7 @@ static void poly1305_block(poly1305 *p, const uint8_t block[16], uint32_t top)
 
 /* poly1305_end: as above.
  * bound  only h[1] may be over 2^26, by less than 2^10.  If its carry runs out
- *        at the top, it has left zeros in h[2..4] and less than 2^10 in h[1], so
+ *        at the top, it has left zeros in h[2..4], less than 2^10 in h[1], and
  *        the 5 that comes back goes no further than that.  Then h < 2^130, and
  *        h - (2^130 - 5) is the remainder exactly if h + 5 reaches 2^130. */
 static void poly1305_end(poly1305 *p, uint8_t tag[16])
@@ -1261,8 +1262,8 @@ static void poly1305_padded(poly1305 *p, const uint8_t *data, size_t len)
     }
 }
 
-/* sc_poly1305: one message, any length; here a last piece that is no whole block
- * gets the 1 right behind it (2.5).  time  CT(msg_len). */
+/* sc_poly1305: one message, any length; here a last piece that is not a whole
+ * block gets the 1 right behind it (2.5).  time  CT(msg_len). */
 void sc_poly1305(uint8_t tag[16], const uint8_t key[32], const uint8_t *msg,
                  size_t msg_len)
 {
@@ -1591,8 +1592,8 @@ static void trace(const sc_channel *ch, const char *sender, const char *name,
         ch->trace(ch->trace_ctx, sender, name, bytes, len);
 }
 
-/* release_short_key: this channel's M3 has been opened, or never will be.  A key
- * that has been replaced is wiped when the last of its handshakes is over. */
+/* release_short_key: this channel's M3 has been opened, or never will be.  A
+ * key that was replaced is wiped when the last of its handshakes is over. */
 static void release_short_key(sc_channel *ch)
 {
     sc_short_key *k = ch->short_key;
@@ -1682,7 +1683,7 @@ int sc_frame_len(sc_channel *ch, const uint8_t header[SC_HEADER_LEN],
 /*   s1 | s2 --Extract, T3--> HS --+--> k_identity
  *                                 +--> k_confirm
  *                                 +--> k_chain | s3 --Extract, T5--> MS
- *   MS --+--> k_client, k_server: records     +--> k_proof     +--> session_id */
+ *   MS --+--> k_client, k_server: records    +--> k_proof    +--> session_id */
 
 static void transcript_add(sc_channel *ch, const uint8_t *bytes, size_t len)
 {
@@ -1911,7 +1912,7 @@ static int client_take_m2(sc_channel *ch, const uint8_t *m2, size_t m2_len,
     return client_make_m3(ch, &ke, out, out_len);
 }
 
-/* M4, the server:  header | confirm box: Q, or nothing for a client without key.
+/* M4, the server:  header | confirm box: Q; nothing for a client without key.
  * Q asks the client to prove that the key it named is its own. */
 static int server_make_m4(sc_channel *ch, uint8_t *out, size_t *out_len)
 {
@@ -1951,8 +1952,8 @@ static int server_make_m4(sc_channel *ch, uint8_t *out, size_t *out_len)
     return SC_OK;
 }
 
-/* server_open_m3: what M3 holds.  Both ciphertexts are opened whatever the first
- * one gives, the box whatever both give, and the outcome is looked at once, at
+/* server_open_m3: what M3 holds.  Both ciphertexts are opened whatever one of
+ * them gives, the box whatever both give, and the outcome is looked at once, at
  * the end: nothing before the VERDICT depends on a secret (Bleichenbacher 1998,
  * Manger 2001). */
 static int server_open_m3(sc_channel *ch, uint8_t *m3, size_t m3_len)
@@ -2533,7 +2534,7 @@ static int conn_fail(sc_conn *c, int error)
     size_t len;
     (void)sc_fail(&c->channel, error);
     (void)sc_shut(&c->channel, bye, &len);
-    c->on_data = NULL;                  /* the CLOSE is all that still matters */
+    c->on_data = NULL;                  /* only the CLOSE still matters */
     c->event = SC_EVENT_NONE;           /* and the rest is not released */
     sc_wipe(c->in, sizeof c->in);
 #ifndef SC_NO_OS
@@ -2807,8 +2808,8 @@ int sc_accept(sc_conn *c, int listen_fd, sc_server *server)
 #endif /* SC_NO_OS */
 
 /* conn_sent: the result of writing.  A peer that refuses us closes its end; our
- * writing fails then, and the reason lies unread: fetch it, if it has come.  Data
- * that is found instead stays for sc_recv. */
+ * writing fails then, and the reason lies unread: fetch it, if it has come.
+ * Data that is found instead stays for sc_recv. */
 static int conn_sent(sc_conn *c, int e)
 {
     if (e == SC_ERR_TIMEOUT)
@@ -2908,7 +2909,7 @@ int sc_recv_whole(sc_conn *c, void *buf, size_t buf_max, size_t *len)
             e = sc_recv(c, (uint8_t *)buf + have, buf_max - have, &n);
         else
             e = sc_recv(c, &extra, 1, &n);      /* is this the end? */
-        if (e < 0 && have > 0)          /* nobody may take the rest for a whole */
+        if (e < 0 && have > 0)          /* the rest must not pass for a whole */
             return conn_fail(c, e);
         if (e != SC_OK && e != SC_MORE)
             return e;
@@ -3030,8 +3031,8 @@ static word next_word(word *line)
     return w;
 }
 
-/* one_line: the line, less the CR that some systems end it with.  Another CR may
- * hide a line of its own: 0 then. */
+/* one_line: the line, less the CR that some systems end it with.  Another CR
+ * may hide a line of its own: 0 then. */
 static int one_line(word *line, const char *text, size_t len)
 {
     line->at = text;
@@ -3079,8 +3080,8 @@ static size_t write_name(char name[NAME_LEN_MAX], const char *host,
 
 enum { NAMES_NOT, NAMES_PLAINLY, NAMES_PERHAPS };
 
-/* names_host: does this comma-separated list name host or [host]:port?  Patterns
- * and hashed names are only ever a perhaps, and so is anything unprintable. */
+/* names_host: does this comma-separated list name host or [host]:port?
+ * Patterns, hashed names and what cannot be printed are only ever a perhaps. */
 static int names_host(word hosts, const char *host, unsigned port)
 {
     char name[NAME_LEN_MAX];
@@ -3351,7 +3352,8 @@ static const struct {
     { SC_ERR_SERVER_ENDED, "the server ended the handshake" },
     { SC_ERR_RESOLVE, "no address is known for this host name" },
     { SC_ERR_CONNECT, "nobody answers at this address and port" },
-    { SC_ERR_LISTEN, "cannot listen, or go on listening, on this address and port" },
+    { SC_ERR_LISTEN, "cannot listen, or go on listening, on this address and"
+                     " port" },
     { SC_ERR_FRAME, "the other side sent something that is not secchan/1, or"
                     " not now" },
     { SC_ERR_PUBLIC_KEY, "a public key is not one that may be used" },

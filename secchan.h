@@ -1,9 +1,10 @@
 /* secchan.h: a secure channel (secchan/1) in four files: secchan.h, secchan.c,
  * rsa_mini.c, bignum.c.  C99 or C++, no dependencies, no malloc.
  *
- * Map:    1 results   2 keys   3 known_hosts, authorized_keys   4 blocking layer
- *         5 the layer without I/O   6 the server's long-lived half   7 the door
- *         to the operating system   -- then the fence: what the .c files share.
+ * Map:    1 results   2 keys   3 known_hosts, authorized_keys   4 the blocking
+ *         layer   5 the layer without I/O   6 the server's long-lived half
+ *         7 the door to the operating system   -- then the fence: what the .c
+ *         files share.
  * Units:  every _len and _max is bytes, every _ms milliseconds.
  * Errors: functions that can fail return SC_OK (0), sometimes SC_MORE or
  *         SC_CLOSED (above 0), or a negative SC_ERR_*; sc_strerror says it in
@@ -60,21 +61,21 @@ enum {
     SC_ERR_LISTEN = -16,       /* cannot listen on that address */
 
     SC_ERR_FRAME = -20,        /* header: type, version, turn or length */
-    SC_ERR_PUBLIC_KEY = -21,   /* a modulus even, short, long, or below 0x80.. */
-    SC_ERR_SAME_KEYS = -22,    /* server's two keys are one: no forward secrecy */
+    SC_ERR_PUBLIC_KEY = -21,   /* a modulus even, short, long, below 0x80.. */
+    SC_ERR_SAME_KEYS = -22,    /* the short-lived key is the host key, too */
     SC_ERR_HANDSHAKE = -23,    /* a box or ciphertext of the handshake is bad */
-    SC_ERR_RECORD = -24,       /* a record fails: altered, replayed, reordered */
+    SC_ERR_RECORD = -24,       /* a record is altered, replayed or reordered */
     SC_ERR_CLOSE = -25,        /* CLOSE with a reason that does not exist, CLOSE
                                   0 inside a message, or a record after CLOSE */
     SC_ERR_TOO_LONG = -26,     /* a message longer than its receiver takes */
 
-    SC_ERR_NO_JUDGE = -30,     /* client: nobody said which host key to believe */
+    SC_ERR_NO_JUDGE = -30,     /* client: nothing said which host to believe */
     SC_ERR_PIN = -31,          /* the host key is not the pinned one */
     SC_ERR_PIN_FORMAT = -32,   /* the pin is not SHA256:... */
     SC_ERR_HOST_UNKNOWN = -33, /* host not in known_hosts */
     SC_ERR_HOST_CHANGED = -34, /* known host, another key */
     SC_ERR_HOST_REVOKED = -35, /* the key is marked @revoked */
-    SC_ERR_HOST_LINE = -36,    /* a line that cannot be used may name the host */
+    SC_ERR_HOST_LINE = -36,    /* a line that cannot be used may name it */
 
     SC_ERR_REFUSED = -40,      /* the peer refused us (CLOSE 1) */
     SC_ERR_PEER_PROTOCOL = -41,/* the peer found an error of ours (CLOSE 2) */
@@ -88,12 +89,12 @@ enum {
     SC_ERR_KEY_FORMAT = -53,   /* not a key file this library reads */
     SC_ERR_KEY_ENCRYPTED = -54,/* the key has a passphrase */
     SC_ERR_KEY_TYPE = -55,     /* a key, but not RSA */
-    SC_ERR_KEY_SIZE = -56,     /* RSA, but not of 2048..4096 bits in steps of 8 */
+    SC_ERR_KEY_SIZE = -56,     /* RSA, but not 2048..4096 bits in steps of 8 */
     SC_ERR_KEY_EXPONENT = -57, /* RSA, but e is not 65537 */
     SC_ERR_KEY_CHECK = -58     /* the numbers of the key do not fit together */
 };
 
-const char *sc_strerror(int result);    /* one sentence, no newline, never NULL */
+const char *sc_strerror(int result);    /* one sentence, no newline; not NULL */
 
 /* ---- 2. keys ------------------------------------------------------------- */
 
@@ -150,7 +151,7 @@ int sc_public_read_line(sc_public_key *key, const char *line, size_t line_len);
 
 /* sc_public_check: SC_OK, or SC_ERR_PUBLIC_KEY if it may not be used. */
 int sc_public_check(const sc_public_key *key);
-int sc_public_equal(const sc_public_key *a, const sc_public_key *b); /* 1 or 0 */
+int sc_public_equal(const sc_public_key *a, const sc_public_key *b); /* 1, 0 */
 
 /* What ssh-keygen -lf prints of the key, and its picture (ssh-keygen -lv). */
 void sc_fingerprint(const sc_public_key *key, char out[SC_FINGERPRINT_MAX]);
@@ -220,11 +221,11 @@ int sc_key_save(const sc_private_key *key, const char *path,
 #define SC_TAG_LEN 16
 #define SC_RECORD_MAX 16384     /* plaintext bytes in one record */
 #define SC_FRAME_MAX (SC_HEADER_LEN + SC_RECORD_MAX + SC_TAG_LEN)
-#define SC_REPLY_MAX 1300       /* longest handshake frame: M3 of 4096-bit keys */
+#define SC_REPLY_MAX 1300       /* a handshake's longest: M3 of 4096-bit keys */
 #define SC_CLOSE_LEN (SC_HEADER_LEN + 1 + SC_TAG_LEN)
 #define SC_HANDSHAKE_MS 30000
 #ifndef SC_MESSAGE_MAX
-#define SC_MESSAGE_MAX 16777216 /* what sc_recv_whole takes, however big buf is */
+#define SC_MESSAGE_MAX 16777216 /* sc_recv_whole's limit, however big buf is */
 #endif
 
 /* Every value of the conversation as it arises, named as on the protocol page;
@@ -297,8 +298,9 @@ int sc_send_part(sc_conn *c, const void *part, size_t part_len);
 int sc_recv(sc_conn *c, void *buf, size_t buf_max, size_t *len);
 
 /* sc_recv_whole: one whole message, or SC_CLOSED.  One of more than buf_max (or
- * SC_MESSAGE_MAX) bytes is SC_ERR_TOO_LONG and ends the channel; so does an error
- * in the middle of one, a time-out too.  SC_ERR_STATE after half a message. */
+ * SC_MESSAGE_MAX) bytes is SC_ERR_TOO_LONG and ends the channel; so does an
+ * error in the middle of one, a time-out too.  SC_ERR_STATE after half a
+ * message. */
 int sc_recv_whole(sc_conn *c, void *buf, size_t buf_max, size_t *len);
 
 int sc_finish(sc_conn *c);      /* nothing more to send; receiving goes on */
@@ -321,7 +323,7 @@ typedef void (*sc_data_fn)(void *ctx, int result, const uint8_t *data,
 void sc_set_on_data(sc_conn *c, sc_data_fn on_data, void *ctx);
 
 int sc_fd(const sc_conn *c);            /* the socket, for poll(); or -1 */
-int sc_pending(const sc_conn *c);       /* 1: sc_recv has bytes without reading */
+int sc_pending(const sc_conn *c);       /* 1: sc_recv has bytes, unread */
 
 /* ---- 5. the layer without I/O -------------------------------------------- */
 
@@ -360,7 +362,7 @@ typedef struct sc_channel {
     sc_trace_fn trace;
     void *trace_ctx;
     sc_sha256 transcript;               /* T2..T5 are its snapshots */
-    sc_public_key peer;                 /* host key, or the client's; len 0: none */
+    sc_public_key peer;                 /* host's or client's; len 0: none */
     uint8_t k_confirm[32], k_chain[32]; /* client: from M3 to M4 */
     uint8_t k_proof[32];                /* server: from M4 to M5 */
     uint8_t session_id[32];
@@ -390,22 +392,22 @@ typedef struct {
     size_t data_len;
 } sc_event;
 
-/* sc_input: take one whole frame, which is overwritten.  *out_len is set also on
- * error: a client that names no key where one is required is answered M4, so that
- * sc_shut can tell it why. */
+/* sc_input: take one whole frame, which is overwritten.  *out_len is set on an
+ * error, too: a client that names no key where one is required is answered M4,
+ * so that sc_shut can tell it why. */
 int sc_input(sc_channel *ch, uint8_t *frame, size_t frame_len, sc_event *event,
              uint8_t *out, size_t *out_len);
 
 /* sc_seal: one record of data_len <= SC_RECORD_MAX bytes, into out: data_len +
  * SC_HEADER_LEN + SC_TAG_LEN bytes.  more: 1 if the message goes on (data_len
- * >= 1 then).  data may be out + SC_HEADER_LEN, else it does not overlap out. */
+ * >= 1 then).  data may be out + SC_HEADER_LEN; else it may not overlap out. */
 int sc_seal(sc_channel *ch, int more, const uint8_t *data, size_t data_len,
             uint8_t *out, size_t *out_len);
 
 /* sc_shut: the CLOSE this side owes: reason 0 on a healthy channel, else the
  * one that goes with its error (half a message sent is one: SC_ERR_STATE);
- * *out_len is 0 if none may be sent.  Gives the channel's error, also when there
- * is something to send.  out: SC_CLOSE_LEN bytes. */
+ * *out_len is 0 if none may be sent.  Gives the channel's error, also when
+ * there is something to send.  out: SC_CLOSE_LEN bytes. */
 int sc_shut(sc_channel *ch, uint8_t *out, size_t *out_len);
 
 /* sc_fail: give up for a reason of the caller's own: SC_ERR_TOO_LONG, _FRAME
@@ -423,7 +425,7 @@ int sc_ready(const sc_channel *ch);                     /* 1 or 0 */
 /* The key that the peer has proved to hold; NULL: none (yet). */
 const sc_public_key *sc_peer_key(const sc_channel *ch);
 /* 32 bytes, the same at both ends: for logs, for people to compare, to bind
- * another protocol to this channel; not a key.  NULL before the keys are made. */
+ * another protocol to this channel; not a key.  NULL before there are keys. */
 const uint8_t *sc_session_id(const sc_channel *ch);
 
 #ifndef SC_NO_OS
@@ -435,7 +437,7 @@ int sc_known_hosts_remember(sc_known_hosts *known, const sc_channel *ch);
 #endif
 
 /* channel may be given to sc_peer_key, sc_session_id, sc_known_hosts_remember;
- * the rest is the library's.  It must not be moved or copied while it is open. */
+ * the rest is the library's.  While open, it must not be moved or copied. */
 struct sc_conn {
     sc_channel channel;
     sc_read_fn read;
@@ -444,12 +446,12 @@ struct sc_conn {
     int fd;                             /* -1 with callbacks */
     unsigned timeout_ms;
     uint64_t deadline_ms;               /* 0: none */
-    int is_writing;                     /* a frame is on its way, or broke off */
+    int is_writing;                     /* a frame is under way or broke off */
     int is_inside;                      /* half a message has been handed out */
     sc_data_fn on_data;
     void *on_data_ctx;
     size_t in_len;                      /* bytes of the frame in in[] */
-    uint8_t *data;                      /* plaintext not yet handed out, in in[] */
+    uint8_t *data;                      /* text not yet handed out, in in[] */
     size_t data_len;
     int event;                          /* SC_EVENT_* that data belongs to */
     uint8_t in[SC_FRAME_MAX], out[SC_FRAME_MAX];

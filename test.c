@@ -1,4 +1,4 @@
-/* test.c: what secchan claims, tried.  "make test" runs all of it, "./test NAME"
+/* test.c: what secchan claims, tried.  "make test" runs it all, "./test NAME"
  * the tests whose names contain NAME, "./test -l" lists them.
  * Map:    1 harness   1b the system   2 hashes and cipher   3 big numbers
  *         4 RSA   5 key files   6 known_hosts, authorized_keys   7 handshake
@@ -1750,8 +1750,9 @@ static void bn_cut(sc_word *m, size_t n, size_t bits)
     m[0] |= 1;
 }
 
-/* Where the processor has AVX2: the vectors beside the portable code, for primes
- * and moduli of every length in use.  Any number below m is a Montgomery form. */
+/* Where the processor has AVX2: the vectors beside the portable code, for
+ * primes and moduli of every length in use.  Any number below m is a Montgomery
+ * form. */
 static void test_bn_fast_powers_equal_the_portable_ones(void)
 {
     sc_modulus mod[2];

@@ -7,7 +7,7 @@
 #          The page keeps what it says of those that are not run.
 # Needs:   what the checks need: the "# Debian:" line of each.  Missing packages
 #          are installed where that is possible (Debian, as root).
-# Rows:    a check prints "evidence: WHAT | RESULT | FIGURES" for each row of its
+# Rows:    a check prints "evidence: WHAT | RESULT | FIGURES" for a row of its
 #          table; one that prints none gets one row, with its last line.
 
 page=docs/evidence.md

@@ -46,7 +46,8 @@ title() {
 # What the file $1 holds must be exactly the text $2.
 expect() {
     printf '%s\n' "$2" > "$scratch/expected"
-    cmp -s "$1" "$scratch/expected" || fail "not the expected answer: $(cat "$1")"
+    cmp -s "$1" "$scratch/expected" \
+        || fail "not the expected answer: $(cat "$1")"
 }
 
 # start_server HOST_KEY PORT OPTION...: start it, and find out its port.

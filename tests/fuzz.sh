@@ -3,7 +3,8 @@
 # outside: libFuzzer with the address and undefined-behaviour sanitizers.
 # tests/fuzz.c holds the targets and says what each of them must never see.
 # Usage:   sh tests/fuzz.sh [TARGET...]       all of them by default
-#          SC_FUZZ_SECONDS=N  for each target: 30 by default, 600 with SC_FULL=1
+#          SC_FUZZ_SECONDS=N  for each target: 60 by default, 600 with SC_FULL=1
+#          SC_JOBS=N           targets at a time; by default one a processor
 #          SC_FUZZ_CORPUS=DIR  keep the inputs there, and go on from them
 #          SC_SEED=N           libFuzzer's seed
 #          SC_FUZZ_KEEP=DIR    where inputs that fail are kept; else they are
@@ -22,10 +23,11 @@ targets="client server handshake records life blocking files key line
 if [ $# -gt 0 ]; then
     targets=$*
 fi
-seconds=${SC_FUZZ_SECONDS:-30}
+seconds=${SC_FUZZ_SECONDS:-60}
 if [ -n "${SC_FULL:-}" ]; then
     seconds=${SC_FUZZ_SECONDS:-600}
 fi
+jobs=${SC_JOBS:-$(nproc 2> /dev/null || echo 1)}
 seed=${SC_SEED:-$(od -An -N 3 -t u4 /dev/urandom | tr -d ' ')}
 corpus=${SC_FUZZ_CORPUS:-$scratch/corpus}
 keep=${SC_FUZZ_KEEP:-}
@@ -188,19 +190,33 @@ figures() {
                printf ", slowest %d s", slowest }' "$1"
 }
 
+# run TARGET...: at the same time.
 run() {
-    if fuzz "$scratch/fuzz" "$1" "$corpus" "$seconds"; then
-        ok "$1: $(figures "$corpus/$1.log")"
-        evidence "$(about "$1")" passed "$(figures "$corpus/$1.log")"
+    for target in "$@"; do
+        fuzz "$scratch/fuzz" "$target" "$corpus" "$seconds" &
+        eval "fuzzer_$target=$!"
+        end_later $!
+    done
+    for target in "$@"; do
+        eval "wait \$fuzzer_$target"
+        judge $? "$target"
+    done
+}
+
+# judge STATUS TARGET: STATUS is fuzz's.
+judge() {
+    if [ "$1" -eq 0 ]; then
+        ok "$2: $(figures "$corpus/$2.log")"
+        evidence "$(about "$2")" passed "$(figures "$corpus/$2.log")"
         return
     fi
-    failed "$1: $(why "$corpus/$1.log")" "$corpus/$1.log"
-    for bad in "$corpus/$1-"*; do
+    failed "$2: $(why "$corpus/$2.log")" "$corpus/$2.log"
+    for bad in "$corpus/$2-"*; do
         if [ -f "$bad" ] && [ -n "$keep" ]; then
             cp "$bad" "$keep/" && echo "    kept: $keep/$(basename "$bad")"
         fi
     done
-    evidence "$(about "$1")" FAILED "$(why "$corpus/$1.log")"
+    evidence "$(about "$2")" FAILED "$(why "$corpus/$2.log")"
 }
 
 # ---- 3. does it bite? -------------------------------------------------------
@@ -294,11 +310,17 @@ if ! has objcopy || ! has $cc || ! $cc -fsanitize=fuzzer,address,undefined \
     exit 0
 fi
 
-echo "$name: SC_SEED=$seed, $seconds s for each target"
+echo "$name: SC_SEED=$seed, $seconds s for each target, $jobs at a time"
 check "the library three times, and the targets, are built" build
 [ "$n_failed" -eq 0 ] || finish
+set --
 for target in $targets; do
-    run "$target"
+    set -- "$@" "$target"
+    if [ $# -ge "$jobs" ]; then
+        run "$@"
+        set --
+    fi
 done
+run "$@"
 controls
 finish

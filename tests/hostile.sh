@@ -171,8 +171,8 @@ more_controls() {
 if [ $# -eq 0 ]; then
     some_controls
     [ "${SC_FULL:-0}" != 1 ] || more_controls
-    echo "evidence: controls: deliberate faults in copies of the sources, each" \
-        "to be found by its group | $([ "$n_found" -eq "$n_controls" ] \
+    echo "evidence: controls: deliberate faults in copies of the sources," \
+        "each to be found by its group | $([ "$n_found" -eq "$n_controls" ] \
         && echo passed || echo FAILED) | $n_found of $n_controls found"
 fi
 

@@ -30,7 +30,7 @@ flags="-std=c99 -D_POSIX_C_SOURCE=200809L"
 library="secchan.c rsa_mini.c bignum.c"
 sources="$library demo_client.c demo_server.c"
 
-# claim TITLE COMMAND...: a case and a row; the command's last line is its figure.
+# claim TITLE COMMAND...: a case and a row; the figure is the last line it says.
 claim() {
     title=$1
     shift

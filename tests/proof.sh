@@ -28,7 +28,8 @@ check "without answers, not one of $n_asked claims counts as proved" \
 check "docs/model/results.txt has just these $n_asked claims and settings" \
     cmp "$scratch/asked" "$scratch/recorded"
 all_right() {
-    ! grep '^[0-9]' docs/model/results.txt | grep -v '^[0-9]* ok \|^[0-9]* of ' \
+    ! grep '^[0-9]' docs/model/results.txt \
+        | grep -v '^[0-9]* ok \|^[0-9]* of ' \
         && grep -q "^$n_asked of $n_asked as expected" docs/model/results.txt
 }
 check "all of them came out as expected when it was written" all_right

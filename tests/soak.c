@@ -1,5 +1,5 @@
-/* soak.c: conversations that last: very many messages through pairs of channels,
- * one pair a thread, all with the same two keys.  Every message is compared, and
+/* soak.c: long conversations: very many messages through pairs of channels,
+ * one pair a thread, all with the same keys.  Every message is compared, and
  * memory may not grow.
  * Usage:   soak MESSAGES THREADS         MESSAGES: each way, in each thread
  * Prints:  messages and bytes carried, rekeys passed, memory before and after.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# soak.sh: conversations of very many messages, several rekeys each, whose memory
+# soak.sh: conversations of very many messages and several rekeys, whose memory
 # may not grow; alone, and in threads that share keys, with ThreadSanitizer.
 # Usage:   sh tests/soak.sh           from the repository's root
 #          SC_FULL=1: ten million messages instead of one

@@ -1,7 +1,8 @@
 #!/bin/sh
 # strict.sh: the sources compile without a warning, as C99 and as C++, with gcc
 # and clang, in every configuration; and the library's objects keep what its
-# header promises about names, memory and the operating system.
+# header promises about names, memory and the operating system.  No line is
+# longer than 80 columns.
 # Usage:   sh tests/strict.sh         from the repository's root
 # Needs:   gcc, g++, clang, clang++, nm, objdump
 
@@ -52,8 +53,17 @@ done
 check "g++, C++" compile g++ "g++ -xc++ $warnings" $library $headers
 check "clang++, C++" compile clang++ "clang++ -xc++ -Wno-deprecated $warnings" \
     $library $headers
+check "gcc, programs of the checks" compile gcc-checks "gcc $c99 $posix" \
+    bench/bench.c tests/faults.c tests/faults_calls.c tests/faults_key.c \
+    tests/fuzz.c tests/hostile.c tests/known.c tests/soak.c tests/timing.c
 check "cc, no standard named" compile cc "cc -O2 -Wall -Wextra -Werror" \
     $library $programs
+
+short_lines() {
+    ! awk 'length > 80 { print FILENAME ":" FNR }' *.[ch] bench/* tests/*.[ch] \
+        tests/*.sh tests/*.py Makefile .ci/run | grep .
+}
+check "no line is longer than 80 columns" short_lines
 
 # ---- 2. what the objects say ------------------------------------------------
 
