@@ -169,9 +169,9 @@ takes_path() {
 }
 
 one_way() {                             # HOW AMOUNT CC LEVEL BUILD
-    build work "$1" "$3" "$4" "$5" || return
-    run work "$1-$2"                    # judge knows how it went
-    judge work "$1" && takes_path work "$5" || return
+    build here "$1" "$3" "$4" "$5" || return
+    run here "$1-$2"                    # judge knows how it went
+    judge here "$1" && takes_path here "$5" || return
     n_runs=$((n_runs + 1))
 }
 n_runs=0
@@ -220,12 +220,12 @@ made() {
 # leak CLAIM BUILD ROW FILE SED: it is seen, in that row.
 leak() {
     made "$1" "$4" "$5" || return
-    if build work marked "${compilers##* }" -O2 "$2" "$scratch/changed" \
+    if build here marked "${compilers##* }" -O2 "$2" "$scratch/changed" \
         > "$scratch/check.log" 2>&1; then
-        run work marked-few "$3"
+        run here marked-few "$3"
         reports=$(awk -F '\t' '$1 == "FAILED" { n += $5 } END { print n + 0 }' \
-            "$scratch/work/table")
-        seen=$(places "$scratch/work/table" "$scratch/work/log" marked \
+            "$scratch/here/table")
+        seen=$(places "$scratch/here/table" "$scratch/here/log" marked \
             | cut -f 2 | sort -u | tr '\n' ' ' | sed 's/ $//')
         if [ "$reports" -gt 0 ] && [ -n "$seen" ]; then
             ok "$1: seen in $seen"
@@ -233,7 +233,7 @@ leak() {
                 "seen, in $seen"
             return
         fi
-        cp "$scratch/work/table" "$scratch/check.log"
+        cp "$scratch/here/table" "$scratch/check.log"
     fi
     failed "$1: not seen" "$scratch/check.log"
     row_of_evidence "put in on purpose: $1" FAILED "not seen"
@@ -279,11 +279,11 @@ figures=
 made "no value barrier" secchan.h \
     '/^static inline sc_word sc_barrier/,/^}/ { /__asm__/d; }' \
     && for cc in $compilers; do
-        build work marked $cc -O2 portable "$scratch/changed" \
+        build here marked $cc -O2 portable "$scratch/changed" \
             > "$scratch/check.log" 2>&1 || continue
-        run work marked-few sc_m
+        run here marked-few sc_m
         n=$(awk -F '\t' '{ n += $5 } END { print n + 0 }' \
-            "$scratch/work/table")
+            "$scratch/here/table")
         figures="$figures; $(version $cc) -O2: $n reports"
     done
 echo "without the value barrier, in powers alone: ${figures#; }"
@@ -304,11 +304,11 @@ try() {
     for level in "$@"; do
         what="$cc $level, $(describe "$build")"
         check "$what, marked" one_way marked "$amount" $cc $level "$build"
-        rows=$(grep -c '^ok' "$scratch/work/table")
+        rows=$(grep -c '^ok' "$scratch/here/table")
         check "$what, shipped" one_way shipped few $cc $level "$build"
         reports=$((reports + $(awk -F '\t' '$4 == "VERDICT" { n += $5 }
                                             END { print n + 0 }' \
-            "$scratch/work/table")))
+            "$scratch/here/table")))
     done
     result=passed
     [ "$n_failed" -eq "$before" ] || result=FAILED
@@ -370,10 +370,10 @@ divisions() {
                        print name, $1 }'
 }
 
-# divisions_fit LEVEL [SOURCES]: of what was built into $scratch/work.  Only at
+# divisions_fit LEVEL [SOURCES]: of what was built into $scratch/here.  Only at
 # -O0 do the lines mean much; at other levels the function has to do.
 divisions_fit() {
-    for object in "$scratch"/work/*.o; do
+    for object in "$scratch"/here/*.o; do
         divisions "$object"
     done > "$scratch/found"
     n_divisions=$(wc -l < "$scratch/found")
@@ -393,7 +393,7 @@ divisions_fit() {
 check_divisions() {                     # CC LEVEL BUILD
     n_divisions=no
     what="$1 $2, $(describe "$3"): divisions"
-    check "$what: it is built" build work shipped "$@"
+    check "$what: it is built" build here shipped "$@"
     check "$what are where nothing is secret" divisions_fit "$2"
     found="$found; $1 $2: $n_divisions"
 }
@@ -404,7 +404,7 @@ divide_by_secret() {
     made "a division by a secret" rsa_mini.c \
         "$(in_function 'static sc_word prime_divides' \
             's/rest = v - .*/rest = v % r;/')" \
-        && build work shipped gcc -O0 plain "$scratch/changed" || return
+        && build here shipped gcc -O0 plain "$scratch/changed" || return
     divisions_fit -O0 "$scratch/changed" > "$scratch/strange"
     cat "$scratch/strange"
     [ "$n_strange" -eq 1 ] && grep -q 'v % r' "$scratch/strange"
