@@ -2,7 +2,6 @@
 # soak.sh: conversations of very many messages and several rekeys, whose memory
 # may not grow; alone, and in threads that share keys, with ThreadSanitizer.
 # Usage:   sh tests/soak.sh           from the repository's root
-#          SC_FULL=1: ten million messages instead of one
 # Debian: clang libclang-rt-14-dev
 
 name=soak.sh
@@ -27,8 +26,7 @@ soak() {
     echo "evidence: $claim | $result | $(tail -n 1 "$scratch/log" | tr '|' ' ')"
 }
 
-n=500000
-[ -z "${SC_FULL:-}" ] || n=5000000
+n=5000000                               # and as many answers
 soak "one conversation" $n 1 $CC -O2
 echo 'int main(void) { return 0; }' > "$scratch/empty.c"
 if clang -fsanitize=thread -o "$scratch/empty" "$scratch/empty.c" \
