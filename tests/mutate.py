@@ -920,8 +920,8 @@ def copy_sources(scratch):
 
 
 def report(mutants, rows, explained, all_mutants):
-    """The rows of the evidence page; the number of mutants that are left.  Those
-    that no build here compiles are in none of the numbers."""
+    """The rows of the evidence page; the number of mutants that are left.  What
+    no build here compiles is in none of the numbers."""
     left_files = 0
     for f in LIBRARY + [HEADER]:
         live = set().union(*[live_lines(b, ".", f) for b in PLATFORMS])
