@@ -2296,6 +2296,7 @@ static void test_rsa_keygen_asks_a_prime_to_pass_every_round(void)
             want = *test_key(2056);
         len = (want.pub.n_len + 1) / 2;
         memcpy(n, want.q, len);
+        n[0] |= 3;
         step_to_candidate(n, len, 4);
         s.n = s.at = 0;
         for (i = 0; i < n_steps; i++) {
@@ -2315,6 +2316,8 @@ static void test_rsa_keygen_asks_a_prime_to_pass_every_round(void)
             CHECK(sc_keygen_step(&g, &key, &mark)
                   == (i + 1 < n_steps ? SC_MORE : SC_OK));
             CHECK(mark == step[i].mark);
+            if (i == 0)
+                CHECK(memcmp(g.p, n, len) == 0);
         }
         CHECK(s.at == s.n && memcmp(&key, &want, sizeof key) == 0);
     }
@@ -2404,6 +2407,15 @@ static void test_rsa_key_check_refuses_factors_it_would_not_make(void)
         test_key_from_primes(&key, 257);
         CHECK(key.pub.n[0] >= 0x80);
         CHECK(sc_key_check(&key) == SC_ERR_KEY_CHECK);
+    }
+    for (i = 0; i < 2; i++) {           /* just long enough, just too short */
+        key = *test_key(2048);
+        key.p[0] = 0xc0;
+        key.q[0] = i == 0 ? 0xab : 0xaa;
+        key.p[1] = key.q[1] = 0;
+        test_key_from_primes(&key, 256);
+        CHECK(key.pub.n[0] == (i == 0 ? 0x80 : 0x7f));
+        CHECK(sc_key_check(&key) == (i == 0 ? SC_OK : SC_ERR_KEY_SIZE));
     }
 }
 
@@ -2581,7 +2593,7 @@ static void test_rsa_operations_end_when_the_random_source_fails(void)
           == SC_OK);
     for (draws = 0; draws < 10; draws++) {
         int result;
-        memset(m, 0, sizeof m);
+        memset(m, 0x5a, sizeof m);
         ok = ~(sc_word)0;
         r.fail_after = draws;
         result = sc_oaep_decrypt(key, "", 0, c, m, 32, &ok, test_random_bytes,
@@ -2755,7 +2767,7 @@ static void test_rsa_oaep_goes_both_ways_with_every_label_and_length(void)
                               test_random_bytes, &r) == SC_ERR_ARGUMENT);
         CHECK(sc_oaep_decrypt(key, label, 1, c, em, k - 65, &ok,
                               test_random_bytes, &r) == SC_ERR_ARGUMENT);
-        CHECK(ok == 0);
+        CHECK(ok == 0 && all_are(em, k - 65, 0));
     }
 }
 
@@ -3090,7 +3102,7 @@ static int key_read(sc_private_key *key, const char *text, size_t text_len)
     if (copy == NULL)
         return SC_ERR_INTERNAL;
     memcpy(copy + 1, text, text_len);   /* the end of the block is the end */
-    memset(key, 0, sizeof *key);
+    memset(key, 0x5a, sizeof *key);
     result = sc_key_read_pem(key, copy + 1, text_len);
     CHECK(result == SC_OK || all_are(key, sizeof *key, 0));
     free(copy);
@@ -3599,7 +3611,15 @@ static void test_keyfile_refuses_der_that_is_not_der(void)
         CHECK((key_read(&key, text, put_pem(text, label, &file)) == SC_OK)
               == (i == 0));
     }
-    file.len = 4 + 3;                   /* the same for n, of 256 bytes */
+    file.len = 0;                       /* and to say how long qinv is */
+    at = b.len - 128 - 2;
+    CHECK(b.bytes[at] == 0x81 && b.bytes[at + 1] == 128);
+    put(&file, b.bytes, at);
+    put(&file, b.bytes + at + 1, 1 + 128);
+    file.bytes[3]--;
+    CHECK(key_read(&key, text, put_pem(text, label, &file))
+          == SC_ERR_KEY_FORMAT);
+    file.len = 4 + 3;                   /* and n, if that had 256 bytes */
     put(&file, "\2\x80\1", 4);
     put(&file, v[KEY_N].bytes + 1, 254);
     put(&file, b.bytes + 4 + 3 + 4 + 257, b.len - (4 + 3 + 4 + 257));
@@ -3831,7 +3851,7 @@ static void test_keyfile_writes_no_key_that_could_not_be_read_back(void)
     static char out[SC_PEM_MAX];
     sc_private_key key = *test_key(2048);
     size_t len = 9, i;
-    char comment[] = "a b";
+    char comment[] = "a b", one[] = "a";
     key.dp[100] ^= 1;
     CHECK(sc_key_write_pem(&key, out, sizeof out, &len) == SC_ERR_ARGUMENT);
     CHECK(len == 0 && all_are(out, sizeof out, 0));
@@ -3841,7 +3861,10 @@ static void test_keyfile_writes_no_key_that_could_not_be_read_back(void)
           == SC_ERR_ARGUMENT && len == 0);
     for (i = 1; i < 256; i++) {
         int is_control = i < 0x20 || i == 0x7f;
-        comment[1] = (char)i;
+        comment[1] = one[0] = (char)i;
+        CHECK(sc_public_write_line(&test_key(2048)->pub, one, out,
+                                   sizeof out, &len)
+              == (is_control ? SC_ERR_ARGUMENT : SC_OK));
         CHECK(sc_public_write_line(&test_key(2048)->pub, comment, out,
                                    sizeof out, &len)
               == (is_control ? SC_ERR_ARGUMENT : SC_OK));
@@ -3868,7 +3891,7 @@ static int line_read(const char *line, size_t line_len)
     if (copy == NULL)
         return SC_ERR_INTERNAL;
     memcpy(copy + 1, line, line_len);
-    memset(&key, 0, sizeof key);
+    memset(&key, 0x5a, sizeof key);
     result = sc_public_read_line(&key, copy + 1, line_len);
     CHECK(result == SC_OK ? sc_public_check(&key) == SC_OK
                           : all_are(&key, sizeof key, 0));
@@ -3891,7 +3914,8 @@ static void test_keyfile_refuses_every_bad_public_line(void)
         CHECK((line_read(published_line, len) == SC_OK) == (len >= base64_end));
     put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
     CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "\r\n")) == SC_OK);
-    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "\n")) == SC_OK);
+    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "\n!"))
+          == SC_OK);
     CHECK(line_read(line, public_line(line, " \tssh-rsa\t", &b, "\tx"))
           == SC_OK);
     CHECK(line_read(line, public_line(line, "ssh-rsb", &b, "")) != SC_OK);
@@ -3913,6 +3937,10 @@ static void test_keyfile_refuses_every_bad_public_line(void)
         CHECK(line_read(line, public_line(line, other_type[i], &b, ""))
               == SC_ERR_KEY_TYPE);
         b.len--;
+        CHECK(line_read(line, public_line(line, other_type[i], &b, ""))
+              == SC_ERR_KEY_FORMAT);
+        b.len++;
+        b.bytes[0] = 1;                             /* a length like no other */
         CHECK(line_read(line, public_line(line, other_type[i], &b, ""))
               == SC_ERR_KEY_FORMAT);
     }
