@@ -1849,9 +1849,9 @@ static const char published_q[] =
     "b05816715ae56e42a197b6d95c5e5486bf7fe9f02f6432de11f22473eec0b53a"
     "b85814d1cc28846038e9c0c13eb48874576a0456a1fc9491a42ddde1ba982569";
 
-/* Two 1024-bit primes such as the library makes them.  PUBLISHED HERE: never use
- * them.  The first and q of the key above make a key whose d, dp and qinv have
- * zeros in front. */
+/* Two 1024-bit primes such as the library makes.  PUBLISHED HERE: never use them.
+ * The first and q of the key above make a key whose d, dp and qinv have zeros in
+ * front. */
 static const char prime_of_short_numbers[] =
     "d497cbc3303d18567b1e90e47df709867203fd95b166581bc02dcc2f18ad4ad7"
     "4e3a8790b9073db76eed5e2c3b0f819f1e92d167621ae197432a4b43ae5091ca"
@@ -2042,6 +2042,8 @@ static void test_rsa_keygen_refuses_sizes_outside_2048_to_4096_by_8(void)
               == SC_ERR_KEY_SIZE);
         CHECK(sc_key_generate(&key, bad[i], NULL, NULL) == SC_ERR_KEY_SIZE);
     }
+    for (i = 2048; i <= 4096; i += 8)
+        CHECK(sc_keygen_init(&g, (unsigned)i, sc_os_random, NULL) == SC_OK);
 }
 
 /* The source fails at the first draw, the second, the third, the fifth, ..., at
@@ -2082,8 +2084,8 @@ static void test_rsa_keygen_ends_when_the_random_source_fails(void)
     CHECK(all_are(&key, sizeof key, 0) || all_are(&key, sizeof key, 0x5a));
 }
 
-/* A random source with a script: draw i is draw[i], and where[i] is where it was
- * wanted.  Behind the last one it fails. */
+/* A random source with a script: draw i is draw[i], and where[i] is where it
+ * was wanted.  Behind the last one it fails. */
 typedef struct {
     size_t n, at;
     const uint8_t *where[601];
@@ -2260,10 +2262,10 @@ static void test_rsa_keygen_takes_no_second_prime_close_to_the_first(void)
     CHECK(s.where[15] != g.q && s.where[15] != s.where[14]);
 }
 
-/* What is drawn decides: a candidate that fails in any round is dropped, a prime
- * is kept, and so is the first one of two; and what was drawn is what is in the
- * key, but for the bits that are fixed.  n is composite; 1, as a base, passes
- * for any number, and 2 for primes. */
+/* What is drawn decides: a candidate that fails in any round is dropped, one
+ * that is a prime is kept, the first of two if both are; and what was drawn is
+ * in the key, but for the bits that are fixed.  n is composite; 1, as a base,
+ * passes for any number, and 2 for primes. */
 static void test_rsa_keygen_asks_a_prime_to_pass_every_round(void)
 {
     static const struct {
@@ -2604,6 +2606,14 @@ static void test_rsa_operations_end_when_the_random_source_fails(void)
     }
     CHECK(draws > 0 && draws < 10);     /* blinding took some, then it worked */
     CHECK(ok == ~(sc_word)0 && memcmp(m, secret, 32) == 0);
+    for (; draws > 0; draws--) {
+        memset(m, 0x5a, sizeof m);
+        ok = ~(sc_word)0;
+        r.fail_after = draws - 1;
+        CHECK(sc_rsa_private(key, c, m, &ok, test_random_bytes, &r)
+              == SC_ERR_RANDOM);
+        CHECK(ok == 0 && all_are(m, 256, 0));
+    }
 }
 
 /* Wycheproof, rsa_oaep_2048_sha256, cases 8 (a label) and 11 (longest message:
@@ -3407,6 +3417,49 @@ static void test_keyfile_writes_pkcs1_and_reads_it_back(void)
     }
 }
 
+/* Lengths at the edge: base64 that fills its last line, or has one byte more,
+ * and a sequence of 256 bytes, times a number.  p and q need not be primes. */
+static void test_keyfile_of_any_length_is_written_well(void)
+{
+    static const size_t n_len[] = { 258, 277 }; /* whose keys may be so long */
+    static char text[SC_PEM_MAX];
+    static test_number v[KEY_NUMBERS];
+    sc_private_key key, again;
+    test_random r;
+    test_bytes b;
+    char label[32];
+    size_t i, half, len, lines, n_full = 0, n_over = 0, n_256 = 0;
+    int k;
+    test_random_init(&r, "lengths");
+    for (i = 0; i < 2; i++) {
+        half = (n_len[i] + 1) / 2;
+        for (k = 0; k < 12; k++) {
+            memset(&key, 0, sizeof key);
+            (void)test_random_bytes(&r, key.p, half);
+            (void)test_random_bytes(&r, key.q, half);
+            key.p[0] = key.q[0] = i == 0 ? 0xe1 : 0x0e;
+            key.p[half - 1] |= 1;
+            key.q[half - 1] |= 1;
+            test_key_from_primes(&key, n_len[i]);
+            CHECK(sc_key_write_pem(&key, text, sizeof text, &len) == SC_OK);
+            CHECK(numbers_read(v, text));
+            pem_bytes(&b, label, text);
+            lines = (b.len + 47) / 48;
+            CHECK(len == 32 + (b.len + 2) / 3 * 4 + lines + 30);
+            CHECK(key_read(&again, text, len) == SC_OK);
+            CHECK(same_key(&again, &key));
+            n_full += b.len % 48 == 0;
+            n_over += b.len % 48 == 1;
+            n_256 += (b.len - 4) % 256 == 0;
+            text[len] = 'x';            /* no room for the NUL */
+            lines = len;
+            CHECK(sc_key_write_pem(&key, text, lines, &len) == SC_ERR_SPACE);
+            CHECK(text[lines] == 'x');
+        }
+    }
+    CHECK(n_full > 0 && n_over > 0 && n_256 > 0);
+}
+
 /* What was on the stack before must not get into a key.  Called through a
  * pointer, so that it lies below its caller. */
 static void fill_the_stack(void)
@@ -3445,13 +3498,14 @@ static void test_keyfile_writes_only_into_room_enough(void)
 {
     const sc_private_key *key = test_key(4096);
     char *out;
-    size_t need, len, room;
+    size_t need, len, room, i;
     out = (char *)malloc(SC_PEM_MAX);
     if (out == NULL)
         return;
     CHECK(sc_key_write_pem(key, out, SC_PEM_MAX, &need) == SC_OK);
     free(out);
-    for (room = 0; room <= need; room += room + 1 < need ? need / 3 - 1 : 1) {
+    for (i = 0; i < 6; i++) {
+        room = i < 3 ? i * need / 3 : need - (i - 3);
         out = (char *)malloc(room + 1);
         if (out == NULL)
             return;
@@ -3639,6 +3693,8 @@ static void test_keyfile_refuses_openssh_files_that_contradict_themselves(void)
 {
     static test_number v[KEY_NUMBERS], other;
     static char text[4000];
+    static test_bytes b;
+    char label[32];
     sc_private_key key;
     CHECK(numbers_read(v, published_key));
     CHECK(key_read(&key, text, openssh_pem(text, v, &v[KEY_N], 1, 77, "c"))
@@ -3649,6 +3705,9 @@ static void test_keyfile_refuses_openssh_files_that_contradict_themselves(void)
           == SC_ERR_KEY_FORMAT);
     CHECK(key_read(&key, text, openssh_pem(text, v, &v[KEY_N], 2, 77, "c"))
           == SC_ERR_KEY_FORMAT);
+    pem_bytes(&b, label, text);
+    put_number(&b, 0, 1);               /* a byte behind the private part */
+    CHECK(key_read(&key, text, put_pem(text, label, &b)) == SC_ERR_KEY_FORMAT);
     other = v[KEY_N];
     flip(other.bytes, other.len, 100);
     CHECK(key_read(&key, text, openssh_pem(text, v, &other, 1, 77, "c"))
@@ -3904,7 +3963,7 @@ static void test_keyfile_refuses_every_bad_public_line(void)
     static const char *const other_type[] = { "ssh-dss", "ssh-ed25519",
         "ecdsa-sha2-nistp256", "ssh-rsa-cert-v01@openssh.com",
         "sk-ssh-ed25519@openssh.com" };
-    static test_number v[KEY_NUMBERS];
+    static test_number v[KEY_NUMBERS], good;
     static char line[2000];
     static test_bytes b;
     size_t i, len, base64_end = (size_t)(strrchr(published_line, ' ')
@@ -3968,6 +4027,14 @@ static void test_keyfile_refuses_every_bad_public_line(void)
     put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
     CHECK(line_read(line, public_line(line, "ssh-rsa", &b, ""))
           == SC_ERR_KEY_FORMAT);
+    b.len = 0;                          /* too long to be looked at */
+    good = v[KEY_N];
+    v[KEY_N].bytes[0] = 0;
+    v[KEY_N].len = 600;
+    put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
+    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, ""))
+          == SC_ERR_KEY_SIZE);
+    v[KEY_N] = good;
     b.len = 0;
     memmove(v[KEY_N].bytes + 1, v[KEY_N].bytes, 257);
     memset(v[KEY_N].bytes, 0, 2);
@@ -4893,6 +4960,7 @@ static const test_case test_cases_a[] = {
     TEST(keyfile_reads_any_line_ends_and_text_around_the_key),
     TEST(keyfile_names_what_it_cannot_use),
     TEST(keyfile_writes_pkcs1_and_reads_it_back),
+    TEST(keyfile_of_any_length_is_written_well),
     TEST(keyfile_numbers_with_zeros_in_front_are_written_short),
     TEST(keyfile_writes_only_into_room_enough),
     TEST(keyfile_refuses_a_wrong_number_in_any_place),
