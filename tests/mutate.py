@@ -307,7 +307,7 @@ def change_statement(text, tokens, i):
 EITHER_ORDER = {
     "memcmp": 0, "sc_bytes_equal": 0, "sc_bn_equal": 0, "sc_public_equal": 0,
     "sc_bn_add": 1, "sc_bn_add_mod": 1, "PRODUCT": 0, "SHA256_ROUND": 1,
-    "digits_mul": 1, "vec_mul": 1, "mul_add": 1,
+    "digits_mul": 1, "vec_mul": 1, "vec_mul_as": 1, "mul_add": 1,
     "_mm256_add_epi64": 0, "_mm256_mul_epu32": 0, "_mm256_and_si256": 0,
     "_mm256_or_si256": 0, "_mm256_cmpeq_epi64": 0}
 
