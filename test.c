@@ -1472,7 +1472,8 @@ static void test_bn_compare_and_select_see_every_bit(void)
     }
 }
 
-/* Leading zeros, lengths that fill no whole limb, more limbs than bytes. */
+/* Leading zeros, lengths that fill no whole limb, more limbs than bytes; and of
+ * more bytes than there are limbs, the last ones. */
 static void test_bn_decode_and_encode_keep_the_number(void)
 {
     uint8_t bytes[40], again[44];
@@ -1494,6 +1495,14 @@ static void test_bn_decode_and_encode_keep_the_number(void)
                 CHECK(slow_equal(slow_be(again, out_len), slow_words(x, n)));
                 CHECK(again[out_len] == 0x5a);
             }
+        }
+        for (n = 1; n < SC_LIMBS(len); n++) {
+            memset(x, 0x5a, sizeof x);
+            sc_bn_decode(x, n, bytes, len);
+            CHECK(slow_equal(slow_words(x, n),
+                             slow_be(bytes + len - n * SC_WORD_BYTES,
+                                     n * SC_WORD_BYTES)));
+            CHECK(memcmp(&x[n], X10("\x5a"), sizeof *x) == 0);
         }
     }
 }
@@ -3705,6 +3714,7 @@ static void test_keyfile_refuses_openssh_files_that_contradict_themselves(void)
           == SC_ERR_KEY_FORMAT);
     CHECK(key_read(&key, text, openssh_pem(text, v, &v[KEY_N], 2, 77, "c"))
           == SC_ERR_KEY_FORMAT);
+    (void)openssh_pem(text, v, &v[KEY_N], 1, 77, "c");
     pem_bytes(&b, label, text);
     put_number(&b, 0, 1);               /* a byte behind the private part */
     CHECK(key_read(&key, text, put_pem(text, label, &b)) == SC_ERR_KEY_FORMAT);
