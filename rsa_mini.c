@@ -1068,14 +1068,14 @@ static sc_word d_fits(const sc_private_key *key, const uint8_t *d)
     return ok;
 }
 
-/* key_from_fields: the key of what was found; sc_key_check is to follow. */
+/* key_from_fields: the key of what was found; sc_key_check is to follow.
+ * needs  key: zeros. */
 static int key_from_fields(sc_private_key *key, const key_fields *f)
 {
     uint8_t d[SC_MODULUS_MAX];
     size_t k = f->n.len, half = (k + 1) / 2;
     sc_word ok;
     int e = SC_ERR_KEY_CHECK;
-    memset(key, 0, sizeof *key);
     SC_PUBLIC(f->n.bytes, k);
     if (k < SC_MODULUS_MIN || k > SC_MODULUS_MAX || f->n.bytes[0] < 0x80)
         return SC_ERR_KEY_SIZE;

@@ -1472,7 +1472,8 @@ static void test_bn_compare_and_select_see_every_bit(void)
     }
 }
 
-/* Leading zeros, lengths that fill no whole limb, more limbs than bytes. */
+/* Leading zeros, lengths that fill no whole limb, more limbs than bytes; and of
+ * more bytes than there are limbs, the last ones. */
 static void test_bn_decode_and_encode_keep_the_number(void)
 {
     uint8_t bytes[40], again[44];
@@ -1494,6 +1495,14 @@ static void test_bn_decode_and_encode_keep_the_number(void)
                 CHECK(slow_equal(slow_be(again, out_len), slow_words(x, n)));
                 CHECK(again[out_len] == 0x5a);
             }
+        }
+        for (n = 1; n < SC_LIMBS(len); n++) {
+            memset(x, 0x5a, sizeof x);
+            sc_bn_decode(x, n, bytes, len);
+            CHECK(slow_equal(slow_words(x, n),
+                             slow_be(bytes + len - n * SC_WORD_BYTES,
+                                     n * SC_WORD_BYTES)));
+            CHECK(memcmp(&x[n], X10("\x5a"), sizeof *x) == 0);
         }
     }
 }
@@ -1850,6 +1859,20 @@ static const char published_q[] =
     "b05816715ae56e42a197b6d95c5e5486bf7fe9f02f6432de11f22473eec0b53a"
     "b85814d1cc28846038e9c0c13eb48874576a0456a1fc9491a42ddde1ba982569";
 
+/* Two 1024-bit primes such as the library makes.  PUBLISHED HERE: never use them.
+ * The first and q of the key above make a key whose d, dp and qinv have zeros in
+ * front. */
+static const char prime_of_short_numbers[] =
+    "d497cbc3303d18567b1e90e47df709867203fd95b166581bc02dcc2f18ad4ad7"
+    "4e3a8790b9073db76eed5e2c3b0f819f1e92d167621ae197432a4b43ae5091ca"
+    "998e784c2244a4f05452fc412975d161e2788b27ad711cd55ff8eb21281594ba"
+    "ffdd729fff5077bd946bc58725d1d91ce38cae7497319af87393abd2124c2b67";
+static const char other_prime[] =
+    "da251579aa629604ed6a2564de6bd5bd26ecc6f0c4b8c8b046475d2e5defb349"
+    "a1500679d6723e74c3c5205f8ec3e2e66b058383adb7121c54f95d937cf9f2a3"
+    "e60f88dc6f6aeeba7d2511b7a36fa8cd7194b6a0ddb8d11d4ebb13e5aa44195e"
+    "83fc0c9326aa1a4f23f5fec53a09d524aa70f18bccc7c8d190a17235a8336487";
+
 static int all_are(const void *bytes, size_t len, int value)
 {
     const uint8_t *b = (const uint8_t *)bytes;
@@ -1877,8 +1900,8 @@ static void test_key_from_primes(sc_private_key *key, size_t n_len)
     sc_mont_pow(x, x, p, &mod);
     sc_mont_from(x, x, &mod);
     sc_bn_encode(key->qinv, half, x, n);
-    p[0] += 1;
-    q[0] -= 1;
+    p[0] = (p[0] + 2) & ~(sc_word)1;    /* p - 1, of an odd p */
+    q[0] &= ~(sc_word)1;
     sc_bn_inverse_65537(x, p, n);
     sc_bn_encode(key->dp, half, x, n);
     sc_bn_inverse_65537(x, q, n);
@@ -2029,6 +2052,8 @@ static void test_rsa_keygen_refuses_sizes_outside_2048_to_4096_by_8(void)
               == SC_ERR_KEY_SIZE);
         CHECK(sc_key_generate(&key, bad[i], NULL, NULL) == SC_ERR_KEY_SIZE);
     }
+    for (i = 2048; i <= 4096; i += 8)
+        CHECK(sc_keygen_init(&g, (unsigned)i, sc_os_random, NULL) == SC_OK);
 }
 
 /* The source fails at the first draw, the second, the third, the fifth, ..., at
@@ -2069,6 +2094,273 @@ static void test_rsa_keygen_ends_when_the_random_source_fails(void)
     CHECK(all_are(&key, sizeof key, 0) || all_are(&key, sizeof key, 0x5a));
 }
 
+/* A random source with a script: draw i is draw[i], and where[i] is where it
+ * was wanted.  Behind the last one it fails. */
+typedef struct {
+    size_t n, at;
+    const uint8_t *where[601];
+    uint8_t draw[600][SC_LIMBS(129) * SC_WORD_BYTES];
+} test_script;
+
+static int script_bytes(void *ctx, uint8_t *out, size_t len)
+{
+    test_script *s = (test_script *)ctx;
+    s->where[s->at] = out;
+    if (s->at == s->n || len > sizeof s->draw[0])
+        return SC_ERR_RANDOM;
+    memcpy(out, s->draw[s->at++], len);
+    return SC_OK;
+}
+
+static void script_add(test_script *s, const uint8_t *bytes, size_t len)
+{
+    memset(s->draw[s->n], 0, sizeof s->draw[0]);
+    memcpy(s->draw[s->n++], bytes, len);
+}
+
+/* script_candidate: x, but with those bits wrong that candidates have fixed. */
+static void script_candidate(test_script *s, const uint8_t *x, size_t half)
+{
+    script_add(s, x, half);
+    s->draw[s->n - 1][0] ^= x[0] >= 0xc0 ? 0xc0 : 0xfc;
+    s->draw[s->n - 1][half - 1] ^= 3;
+}
+
+static void script_base(test_script *s, size_t half, int base)
+{
+    memset(s->draw[s->n], 0, sizeof s->draw[0]);
+    s->draw[s->n++][half - 1] = (uint8_t)base;
+}
+
+static unsigned rest_of(const uint8_t *x, size_t len, unsigned r)  /* x mod r */
+{
+    uint32_t rest = 0;
+    size_t i;
+    for (i = 0; i < len; i++)
+        rest = (rest << 8 | x[i]) % r;
+    return (unsigned)rest;
+}
+
+/* step_by: x += v 256^place. */
+static void step_by(uint8_t *x, size_t len, size_t place, long v)
+{
+    for (; v != 0 && place < len; place++) {
+        uint8_t *digit = &x[len - 1 - place];
+        v += *digit;
+        *digit = (uint8_t)((unsigned long)v & 0xff);
+        v = (v - *digit) / 256;
+    }
+}
+
+/* step_to_candidate: the next number after as many steps that no small prime
+ * divides and that is not 1 mod 65537. */
+static void step_to_candidate(uint8_t *x, size_t len, long v)
+{
+    unsigned r;
+    do {
+        step_by(x, len, 0, v);
+        for (r = 3; r < 4096 && rest_of(x, len, r) != 0; r += 2)
+            ;
+    } while (r < 4096 || rest_of(x, len, 65537) == 1);
+}
+
+/* One number for each odd prime below 4096, divisible by that one only, and one
+ * that is 1 mod 65537: each is drawn again, in the same place, before anything
+ * is done with it.  The last one is none of these, and its companion's turn
+ * comes. */
+static void test_rsa_keygen_tries_no_multiple_of_a_small_prime(void)
+{
+    static test_script s;
+    unsigned prime[563], rest[563], rest_e, d;
+    uint8_t base[128];
+    test_random r;
+    sc_private_key key;
+    sc_keygen g;
+    size_t i, k, n = 0;
+    char mark;
+    test_random_init(&r, "sieve");
+    (void)test_random_bytes(&r, base, sizeof base);
+    base[0] |= 0xc0;
+    memset(base + 124, 0, 4);
+    for (d = 3; d < 4096; d += 2) {
+        for (k = 0; k < n && d % prime[k] != 0; k++)
+            ;
+        if (k == n && CHECK(n < 563)) {
+            prime[n] = d;
+            rest[n++] = rest_of(base, sizeof base, d);
+        }
+    }
+    CHECK(n == 563);
+    rest_e = rest_of(base, sizeof base, 65537);
+    s.n = s.at = 0;
+    for (i = 0; i < n + 2; i++) {
+        for (d = 3, k = 0; k < n; d += 4) {
+            if (i < n ? (rest[i] + d) % prime[i] != 0
+                      : (rest_e + d) % 65537 != (i == n ? 1 : 2))
+                continue;
+            for (k = 0; k < n && (k == i || (rest[k] + d) % prime[k] != 0); k++)
+                ;
+        }
+        script_add(&s, base, sizeof base);
+        step_by(s.draw[i], sizeof base, 0, (long)d - 4);
+    }
+    CHECK(sc_keygen_init(&g, 2048, script_bytes, &s) == SC_OK);
+    CHECK(sc_keygen_step(&g, &key, &mark) == SC_ERR_RANDOM);
+    CHECK(s.at == n + 2);
+    for (i = 0; i < n + 2; i++)
+        CHECK(s.where[i] == g.p);
+    CHECK(s.where[n + 2] != g.p);
+}
+
+static int zero_bytes(void *ctx, uint8_t *out, size_t len)
+{
+    ++*(unsigned *)ctx;
+    memset(out, 0, len);
+    return SC_OK;
+}
+
+/* A source that repeats itself: c0 00 .. 00 03 is a multiple of 3. */
+static void test_rsa_keygen_gives_up_after_10_candidates_a_bit(void)
+{
+    unsigned draws = 0;
+    sc_private_key key;
+    sc_keygen g;
+    char mark;
+    CHECK(sc_keygen_init(&g, 2048, zero_bytes, &draws) == SC_OK);
+    CHECK(sc_keygen_step(&g, &key, &mark) == SC_ERR_RANDOM);
+    CHECK(draws == 20480 && all_are(&g, sizeof g, 0));
+}
+
+/* script_first_prime: p, to be found at once, and passed by the base 1, as all
+ * numbers are. */
+static void script_first_prime(test_script *s, const uint8_t *p, size_t half)
+{
+    int i;
+    s->n = s->at = 0;
+    script_candidate(s, p, half);
+    script_candidate(s, p, half);
+    for (i = 0; i < 8; i++)
+        script_base(s, half, 1);
+}
+
+/* p and q have to differ by 2^928 (FIPS 186-5 A.1.3: by more than 2^924). */
+static void test_rsa_keygen_takes_no_second_prime_close_to_the_first(void)
+{
+    static test_script s;
+    uint8_t p[128], q[128];
+    sc_private_key key;
+    sc_keygen g;
+    size_t i;
+    char mark;
+    CHECK(test_unhex(p, sizeof p, other_prime) == 128);
+    script_first_prime(&s, p, sizeof p);
+    script_add(&s, p, sizeof p);
+    for (i = 0; i < 4; i++) {
+        memcpy(q, p, sizeof q);         /* too close: above, below; or not */
+        step_by(q, sizeof q, 116, i % 2 == 0 ? 1 : -1);
+        step_to_candidate(q, sizeof q, (i % 2 == 0) == (i < 2) ? -4 : 4);
+        script_add(&s, q, sizeof q);
+    }
+    CHECK(sc_keygen_init(&g, 2048, script_bytes, &s) == SC_OK);
+    for (i = 0; i < 4; i++)
+        CHECK(sc_keygen_step(&g, &key, &mark) == SC_MORE);
+    CHECK(mark == '+' && memcmp(g.p, p, sizeof p) == 0);
+    CHECK(sc_keygen_step(&g, &key, &mark) == SC_ERR_RANDOM && s.at == 15);
+    for (i = 10; i < 14; i++)
+        CHECK(s.where[i] == g.q);       /* the last of these is far enough */
+    CHECK(s.where[14] != g.q);          /* and so is this one: a base is next */
+    CHECK(s.where[15] != g.q && s.where[15] != s.where[14]);
+}
+
+/* What is drawn decides: a candidate that fails in any round is dropped, one
+ * that is a prime is kept, the first of two if both are; and what was drawn is
+ * in the key, but for the bits that are fixed.  n is composite; 1, as a base,
+ * passes for any number, and 2 for primes. */
+static void test_rsa_keygen_asks_a_prime_to_pass_every_round(void)
+{
+    static const struct {
+        char x, other;                  /* the candidates drawn, if any */
+        uint8_t base[2];
+        char mark;
+    } step[] = {
+        { 'n', 'n', { 2, 2 }, '.' }, { 'p', 'q', { 2, 2 }, '.' },
+        { 0, 0, { 2, 2 }, 0 }, { 0, 0, { 2, 2 }, 0 }, { 0, 0, { 2, 2 }, '+' },
+        { 'n', 'n', { 1, 2 }, '.' }, { 0, 0, { 1, 2 }, 0 },
+        { 'n', 'n', { 1, 2 }, '.' }, { 0, 0, { 2, 1 }, 0 },
+        { 'n', 'n', { 1, 1 }, '.' }, { 0, 0, { 1, 1 }, 0 },
+        { 0, 0, { 1, 1 }, 0 }, { 0, 0, { 2, 2 }, 0 },
+        { 'n', 'q', { 2, 2 }, '.' },
+        { 0, 0, { 2, 2 }, 0 }, { 0, 0, { 2, 2 }, 0 }, { 0, 0, { 2, 2 }, '+' },
+    };
+    const size_t n_steps = sizeof step / sizeof *step;
+    static test_script s;
+    sc_private_key want, key;
+    sc_keygen g;
+    uint8_t n[129];
+    size_t i, k, len;
+    char mark;
+    for (k = 0; k < 2; k++) {
+        memset(&want, 0, sizeof want);
+        CHECK(test_unhex(want.p, 128, prime_of_short_numbers) == 128);
+        CHECK(test_unhex(want.q, 128, other_prime) == 128);
+        test_key_from_primes(&want, 256);
+        if (k == 1)
+            want = *test_key(2056);
+        len = (want.pub.n_len + 1) / 2;
+        memcpy(n, want.q, len);
+        n[0] |= 3;
+        step_to_candidate(n, len, 4);
+        s.n = s.at = 0;
+        for (i = 0; i < n_steps; i++) {
+            if (step[i].x != 0) {
+                script_candidate(&s, step[i].x == 'p' ? want.p : n, len);
+                script_candidate(&s, step[i].other == 'q' ? want.q : n, len);
+            }
+            script_base(&s, len, step[i].base[0]);
+            script_base(&s, len, step[i].base[1]);
+        }
+        script_base(&s, len, 2);        /* the key is tried: blinding */
+        script_base(&s, len, 2);
+        memset(&key, 0x5a, sizeof key);
+        CHECK(sc_keygen_init(&g, (unsigned)want.pub.n_len * 8, script_bytes, &s)
+              == SC_OK);
+        for (i = 0; i < n_steps; i++) {
+            CHECK(sc_keygen_step(&g, &key, &mark)
+                  == (i + 1 < n_steps ? SC_MORE : SC_OK));
+            CHECK(mark == step[i].mark);
+            if (i == 0)
+                CHECK(memcmp(g.p, n, len) == 0);
+        }
+        CHECK(s.at == s.n && memcmp(&key, &want, sizeof key) == 0);
+    }
+}
+
+/* A composite number can pass, by chance in no time there is; then the key that
+ * it makes is not given out. */
+static void test_rsa_keygen_tries_the_key_before_it_gives_it(void)
+{
+    static test_script s;
+    uint8_t p[128], n[128];
+    sc_private_key key;
+    sc_keygen g;
+    int i, result = SC_MORE;
+    char mark;
+    CHECK(test_unhex(p, sizeof p, prime_of_short_numbers) == 128);
+    CHECK(test_unhex(n, sizeof n, other_prime) == 128);
+    step_to_candidate(n, sizeof n, 4);
+    script_first_prime(&s, p, sizeof p);
+    script_candidate(&s, n, sizeof n);
+    script_candidate(&s, n, sizeof n);
+    for (i = 0; i < 10; i++)
+        script_base(&s, sizeof n, i < 8 ? 1 : 2);
+    memset(&key, 0x5a, sizeof key);
+    CHECK(sc_keygen_init(&g, 2048, script_bytes, &s) == SC_OK);
+    for (i = 0; i < 8 && result == SC_MORE; i++)
+        result = sc_keygen_step(&g, &key, &mark);
+    CHECK(result == SC_ERR_INTERNAL && s.at == s.n && mark == '+');
+    CHECK(all_are(&key, sizeof key, 0) && all_are(&g, sizeof g, 0));
+}
+
 /* flip: turn over one bit of a big-endian number of len bytes; 0 is the lowest,
  * counted modulo its length. */
 static void flip(uint8_t *number, size_t len, size_t bit)
@@ -2101,6 +2393,42 @@ static void test_rsa_key_check_finds_a_bit_wrong_in_any_number(void)
     CHECK(sc_key_check(&bad) != SC_OK);
     test_key_from_primes(&bad, 256);
     CHECK(sc_key_check(&bad) != SC_OK);
+}
+
+/* Numbers that fit together, but p or q is even, or 1 more than a multiple of
+ * 65537, or of another length than half of n's. */
+static void test_rsa_key_check_refuses_factors_it_would_not_make(void)
+{
+    sc_private_key key;
+    uint8_t *x;
+    size_t i;
+    for (i = 0; i < 2; i++) {
+        key = *test_key(2048);
+        x = i == 0 ? key.p : key.q;
+        x[127] ^= 1;
+        test_key_from_primes(&key, 256);
+        CHECK(sc_key_check(&key) == SC_ERR_KEY_CHECK);
+        step_by(x, 128, 0, 1 - (long)rest_of(x, 128, 65537));
+        if (x[127] % 2 == 0)
+            step_by(x, 128, 0, 65537);
+        test_key_from_primes(&key, 256);
+        CHECK(sc_key_check(&key) == SC_ERR_KEY_CHECK);
+        key = *test_key(2056);
+        key.p[0] = i == 0 ? 0x18 : 0x07;
+        key.q[0] = i == 0 ? 0x07 : 0x18;
+        test_key_from_primes(&key, 257);
+        CHECK(key.pub.n[0] >= 0x80);
+        CHECK(sc_key_check(&key) == SC_ERR_KEY_CHECK);
+    }
+    for (i = 0; i < 2; i++) {           /* just long enough, just too short */
+        key = *test_key(2048);
+        key.p[0] = 0xc0;
+        key.q[0] = i == 0 ? 0xab : 0xaa;
+        key.p[1] = key.q[1] = 0;
+        test_key_from_primes(&key, 256);
+        CHECK(key.pub.n[0] == (i == 0 ? 0x80 : 0x7f));
+        CHECK(sc_key_check(&key) == (i == 0 ? SC_OK : SC_ERR_KEY_SIZE));
+    }
 }
 
 static void test_rsa_key_check_names_a_size_it_does_not_take(void)
@@ -2277,7 +2605,7 @@ static void test_rsa_operations_end_when_the_random_source_fails(void)
           == SC_OK);
     for (draws = 0; draws < 10; draws++) {
         int result;
-        memset(m, 0, sizeof m);
+        memset(m, 0x5a, sizeof m);
         ok = ~(sc_word)0;
         r.fail_after = draws;
         result = sc_oaep_decrypt(key, "", 0, c, m, 32, &ok, test_random_bytes,
@@ -2288,6 +2616,14 @@ static void test_rsa_operations_end_when_the_random_source_fails(void)
     }
     CHECK(draws > 0 && draws < 10);     /* blinding took some, then it worked */
     CHECK(ok == ~(sc_word)0 && memcmp(m, secret, 32) == 0);
+    for (; draws > 0; draws--) {
+        memset(m, 0x5a, sizeof m);
+        ok = ~(sc_word)0;
+        r.fail_after = draws - 1;
+        CHECK(sc_rsa_private(key, c, m, &ok, test_random_bytes, &r)
+              == SC_ERR_RANDOM);
+        CHECK(ok == 0 && all_are(m, 256, 0));
+    }
 }
 
 /* Wycheproof, rsa_oaep_2048_sha256, cases 8 (a label) and 11 (longest message:
@@ -2451,7 +2787,34 @@ static void test_rsa_oaep_goes_both_ways_with_every_label_and_length(void)
                               test_random_bytes, &r) == SC_ERR_ARGUMENT);
         CHECK(sc_oaep_decrypt(key, label, 1, c, em, k - 65, &ok,
                               test_random_bytes, &r) == SC_ERR_ARGUMENT);
-        CHECK(ok == 0);
+        CHECK(ok == 0 && all_are(em, k - 65, 0));
+    }
+}
+
+/* The masks end anywhere in a hash, after any number of hashes.  Nobody has the
+ * private keys of these moduli: what is encrypted is made again here. */
+static void test_rsa_oaep_block_is_rfc_8017_s_for_every_size(void)
+{
+    static test_script s;
+    uint8_t seed[32], c[SC_MODULUS_MAX], em[SC_MODULUS_MAX];
+    sc_public_key key;
+    test_random r;
+    size_t k;
+    test_random_init(&r, "sizes");
+    (void)test_random_bytes(&r, seed, sizeof seed);
+    (void)test_random_bytes(&r, key.n, sizeof key.n);
+    key.n[0] |= 0x80;
+    for (k = SC_MODULUS_MIN; k <= SC_MODULUS_MAX; k += k < 290 ? 1 : 37) {
+        key.n_len = k;
+        key.n[k - 1] |= 1;
+        s.n = s.at = 0;
+        script_add(&s, seed, sizeof seed);
+        CHECK(sc_oaep_encrypt(&key, "label", 5, seed, 7, c, script_bytes, &s)
+              == SC_OK);
+        oaep_block(em, k, "label", 5, seed, 7, seed);
+        oaep_mask(em, k, 0);
+        sc_rsa_public(&key, em, em);
+        CHECK(memcmp(em, c, k) == 0);
     }
 }
 
@@ -2657,6 +3020,21 @@ static const char published_4096_picture[] =
     "| .    .B@@+=+++..|\n"
     "+----[SHA256]-----+\n";
 
+/* Of the modulus 80 00 .. 00 3f e3, 2056 bits: the bishop runs into every wall,
+ * and he is on one square seventeen times. */
+static const char walls_picture[] =
+    "+---[RSA 2056]----+\n"
+    "|           .   .E|\n"
+    "|            o . .|\n"
+    "|           . o   |\n"
+    "|       .  . .    |\n"
+    "| . .  . S.       |\n"
+    "|. o . ooo .      |\n"
+    "|.o.o *.+o. .     |\n"
+    "|..+.X.@O oo      |\n"
+    "| o.o=^X+O.       |\n"
+    "+----[SHA256]-----+\n";
+
 /* Files that cannot be used, from openssl and ssh-keygen, and how they are
  * named to the user. */
 static const struct {
@@ -2744,7 +3122,7 @@ static int key_read(sc_private_key *key, const char *text, size_t text_len)
     if (copy == NULL)
         return SC_ERR_INTERNAL;
     memcpy(copy + 1, text, text_len);   /* the end of the block is the end */
-    memset(key, 0, sizeof *key);
+    memset(key, 0x5a, sizeof *key);
     result = sc_key_read_pem(key, copy + 1, text_len);
     CHECK(result == SC_OK || all_are(key, sizeof *key, 0));
     free(copy);
@@ -2923,7 +3301,8 @@ static void test_keyfile_base64_is_rfc_4648_s(void)
     };
     static const char *const bad[] = {
         "A", "A===", "Zg", "Zg=", "Zg===", "Zm8", "Zm8==", "Zm9vY", "=", "====",
-        "Zh==", "Zm9=", "Zg==Zg==", "Z=g=", "Zm9v=",
+        "Zh==", "Zm9=", "Zg==Zg==", "Z=g=", "Zm9v=", "Zi==", "Zk==", "Zo==",
+        "Zm+=",
     };
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                  "abcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -2958,9 +3337,11 @@ static void test_keyfile_base64_is_rfc_4648_s(void)
         CHECK(want == 0 || sc_base64_read(bytes, want - 1, &len, v[i].text,
                                           strlen(v[i].text)) == SC_ERR_SPACE);
     }
-    for (i = 0; i < sizeof bad / sizeof *bad; i++)
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        len = 9;
         CHECK(sc_base64_read(bytes, sizeof bytes, &len, bad[i], strlen(bad[i]))
-              == SC_ERR_KEY_FORMAT);
+              == SC_ERR_KEY_FORMAT && len == 0);
+    }
     CHECK(sc_base64_read(bytes, 8, &len, "Z\nm\r9\t v\n", 9) == SC_OK);
     CHECK(len == 3 && memcmp(bytes, "foo", 3) == 0);
 }
@@ -3046,13 +3427,59 @@ static void test_keyfile_writes_pkcs1_and_reads_it_back(void)
     }
 }
 
-/* A prime whose dp has 1015 bits: in DER no zero stands before it, in a key one
- * does.  PUBLISHED HERE: never use it. */
-static const char prime_of_short_dp[] =
-    "c52bdc0ffbde6fb183b7be0e49c73501823692e71bb8bded901dc906db7f0486"
-    "a59d19f6daaa06f60d413f102ead0f908de3fb9a1ee2c3c405edd2ab62378c93"
-    "7cf842313b03a29e48016944b1b98ba7a108218c0b438c9d5dcedcd5385b7ac1"
-    "290b804da4aae82eb8c90f441963bf6e51941d22bda7b3e3d7b1221443e0edd3";
+/* Lengths at the edge: base64 that fills its last line, or has one byte more,
+ * and a sequence of 256 bytes, times a number.  p and q need not be primes. */
+static void test_keyfile_of_any_length_is_written_well(void)
+{
+    static const size_t n_len[] = { 258, 277 }; /* whose keys may be so long */
+    static char text[SC_PEM_MAX];
+    static test_number v[KEY_NUMBERS];
+    sc_private_key key, again;
+    test_random r;
+    test_bytes b;
+    char label[32];
+    size_t i, half, len, lines, n_full = 0, n_over = 0, n_256 = 0;
+    int k;
+    test_random_init(&r, "lengths");
+    for (i = 0; i < 2; i++) {
+        half = (n_len[i] + 1) / 2;
+        for (k = 0; k < 12; k++) {
+            memset(&key, 0, sizeof key);
+            (void)test_random_bytes(&r, key.p, half);
+            (void)test_random_bytes(&r, key.q, half);
+            key.p[0] = key.q[0] = i == 0 ? 0xe1 : 0x0e;
+            key.p[half - 1] |= 1;
+            key.q[half - 1] |= 1;
+            test_key_from_primes(&key, n_len[i]);
+            CHECK(sc_key_write_pem(&key, text, sizeof text, &len) == SC_OK);
+            CHECK(numbers_read(v, text));
+            pem_bytes(&b, label, text);
+            lines = (b.len + 47) / 48;
+            CHECK(len == 32 + (b.len + 2) / 3 * 4 + lines + 30);
+            CHECK(key_read(&again, text, len) == SC_OK);
+            CHECK(same_key(&again, &key));
+            n_full += b.len % 48 == 0;
+            n_over += b.len % 48 == 1;
+            n_256 += (b.len - 4) % 256 == 0;
+            text[len] = 'x';            /* no room for the NUL */
+            lines = len;
+            CHECK(sc_key_write_pem(&key, text, lines, &len) == SC_ERR_SPACE);
+            CHECK(text[lines] == 'x');
+        }
+    }
+    CHECK(n_full > 0 && n_over > 0 && n_256 > 0);
+}
+
+/* What was on the stack before must not get into a key.  Called through a
+ * pointer, so that it lies below its caller. */
+static void fill_the_stack(void)
+{
+    volatile uint8_t junk[20000];
+    size_t i;
+    for (i = 0; i < sizeof junk; i++)
+        junk[i] = 0x5a;
+}
+static void (*volatile spoil_the_stack)(void) = fill_the_stack;
 
 static void test_keyfile_numbers_with_zeros_in_front_are_written_short(void)
 {
@@ -3060,12 +3487,19 @@ static void test_keyfile_numbers_with_zeros_in_front_are_written_short(void)
     static test_number v[KEY_NUMBERS];
     sc_private_key key = *test_key(2048), again;
     size_t len;
-    CHECK(test_unhex(key.p, 128, prime_of_short_dp) == 128);
+    CHECK(test_unhex(key.p, 128, prime_of_short_numbers) == 128);
     test_key_from_primes(&key, 256);
     CHECK(key.dp[0] == 0 && key.dp[1] != 0 && key.dp[1] < 0x80);
+    CHECK(key.qinv[0] == 0 && key.qinv[1] >= 0x80);
     CHECK(sc_key_write_pem(&key, text, sizeof text, &len) == SC_OK);
     CHECK(numbers_read(v, text) && v[KEY_DP].len == 127);
     CHECK(memcmp(v[KEY_DP].bytes, key.dp + 1, 127) == 0);
+    CHECK(v[KEY_QINV].len == 128 && v[KEY_D].len == 255);
+    CHECK(memcmp(v[KEY_QINV].bytes, key.qinv, 128) == 0);
+    spoil_the_stack();
+    CHECK(key_read(&again, text, len) == SC_OK && same_key(&again, &key));
+    len = openssh_pem(text, v, &v[KEY_N], 1, 77, "");
+    spoil_the_stack();
     CHECK(key_read(&again, text, len) == SC_OK && same_key(&again, &key));
 }
 
@@ -3074,13 +3508,14 @@ static void test_keyfile_writes_only_into_room_enough(void)
 {
     const sc_private_key *key = test_key(4096);
     char *out;
-    size_t need, len, room;
+    size_t need, len, room, i;
     out = (char *)malloc(SC_PEM_MAX);
     if (out == NULL)
         return;
     CHECK(sc_key_write_pem(key, out, SC_PEM_MAX, &need) == SC_OK);
     free(out);
-    for (room = 0; room <= need; room += room + 1 < need ? need / 3 - 1 : 1) {
+    for (i = 0; i < 6; i++) {
+        room = i < 3 ? i * need / 3 : need - (i - 3);
         out = (char *)malloc(room + 1);
         if (out == NULL)
             return;
@@ -3123,6 +3558,17 @@ static void test_keyfile_refuses_a_wrong_number_in_any_place(void)
         CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_FORMAT);
         v[i] = good;
     }
+    for (i = KEY_P; i <= KEY_Q; i++) {  /* a d that fits one prime only */
+        sc_word x[SC_LIMBS(256)];
+        slow_bn one = slow_small(1), prime = slow_be(v[i].bytes, v[i].len);
+        good = v[KEY_D];
+        slow_to_words(x, SC_LIMBS(256), slow_add(slow_sub(prime, one),
+                                                 slow_be(good.bytes, 256)));
+        sc_bn_encode(v[KEY_D].bytes, good.len, x, SC_LIMBS(256));
+        CHECK(good.len == 256);
+        CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_CHECK);
+        v[KEY_D] = good;
+    }
     v[0] = v[KEY_P];                /* p and q, but not what goes with them */
     v[KEY_P] = v[KEY_Q];
     v[KEY_Q] = v[0];
@@ -3164,6 +3610,10 @@ static void test_keyfile_refuses_other_sizes_and_exponents(void)
         CHECK(sc_key_blob_read(&pub, blob.bytes, blob.len) == SC_ERR_KEY_SIZE);
     }
     v[KEY_N] = good;
+    memset(&blob, 0, sizeof blob);
+    for (blob.len = 4096; blob.len <= 4097; blob.len++)     /* room for 4096 */
+        CHECK(key_read(&key, text, put_pem(text, "PRIVATE KEY", &blob))
+              == (blob.len == 4096 ? SC_ERR_KEY_FORMAT : SC_ERR_KEY_SIZE));
     for (i = 0; i < sizeof e / sizeof *e; i++) {
         v[KEY_E].len = e[i].len;
         memcpy(v[KEY_E].bytes, e[i].bytes, e[i].len);
@@ -3225,6 +3675,22 @@ static void test_keyfile_refuses_der_that_is_not_der(void)
         CHECK((key_read(&key, text, put_pem(text, label, &file)) == SC_OK)
               == (i == 0));
     }
+    file.len = 0;                       /* and to say how long qinv is */
+    at = b.len - 128 - 2;
+    CHECK(b.bytes[at] == 0x81 && b.bytes[at + 1] == 128);
+    put(&file, b.bytes, at);
+    put(&file, b.bytes + at + 1, 1 + 128);
+    file.bytes[3]--;
+    CHECK(key_read(&key, text, put_pem(text, label, &file))
+          == SC_ERR_KEY_FORMAT);
+    file.len = 4 + 3;                   /* and n, if that had 256 bytes */
+    put(&file, "\2\x80\1", 4);
+    put(&file, v[KEY_N].bytes + 1, 254);
+    put(&file, b.bytes + 4 + 3 + 4 + 257, b.len - (4 + 3 + 4 + 257));
+    file.bytes[2] = (uint8_t)((file.len - 4) >> 8);
+    file.bytes[3] = (uint8_t)(file.len - 4);
+    CHECK(key_read(&key, text, put_pem(text, label, &file))
+          == SC_ERR_KEY_FORMAT);
     file.len = 0;                       /* "until the end" */
     put(&file, "\x30\x80", 2);
     put(&file, b.bytes + 4, b.len - 4);
@@ -3237,6 +3703,8 @@ static void test_keyfile_refuses_openssh_files_that_contradict_themselves(void)
 {
     static test_number v[KEY_NUMBERS], other;
     static char text[4000];
+    static test_bytes b;
+    char label[32];
     sc_private_key key;
     CHECK(numbers_read(v, published_key));
     CHECK(key_read(&key, text, openssh_pem(text, v, &v[KEY_N], 1, 77, "c"))
@@ -3247,10 +3715,117 @@ static void test_keyfile_refuses_openssh_files_that_contradict_themselves(void)
           == SC_ERR_KEY_FORMAT);
     CHECK(key_read(&key, text, openssh_pem(text, v, &v[KEY_N], 2, 77, "c"))
           == SC_ERR_KEY_FORMAT);
+    (void)openssh_pem(text, v, &v[KEY_N], 1, 77, "c");
+    pem_bytes(&b, label, text);
+    put_number(&b, 0, 1);               /* a byte behind the private part */
+    CHECK(key_read(&key, text, put_pem(text, label, &b)) == SC_ERR_KEY_FORMAT);
     other = v[KEY_N];
     flip(other.bytes, other.len, 100);
     CHECK(key_read(&key, text, openssh_pem(text, v, &other, 1, 77, "c"))
           == SC_ERR_KEY_CHECK);
+}
+
+/* PKCS #8 (RFC 5208 5) around a PKCS #1 key, with one element out of five that
+ * is not as it should be: 'l', its length in three bytes, 't', another tag. */
+static size_t pkcs8_pem(char *out, const test_bytes *pkcs1, size_t odd,
+                        char how, int version, const char *behind)
+{
+    static const uint8_t rsa[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1,
+                                   1 };
+    static const uint8_t tag[5] = { 0x02, 0x06, 0x30, 0x04, 0x30 };
+    static test_bytes body[5], part[5];
+    size_t i;
+    for (i = 0; i < 5; i++) {
+        body[i].len = part[i].len = 0;
+        if (i == 0) {
+            put_number(&body[i], (size_t)version, 1);
+        } else if (i == 1) {
+            put(&body[i], rsa, sizeof rsa);
+        } else if (i == 2) {
+            put(&body[i], part[1].bytes, part[1].len);
+            put(&body[i], "\5", 2);             /* NULL: no parameters */
+        } else if (i == 3) {
+            put(&body[i], pkcs1->bytes, pkcs1->len);
+        } else {
+            put(&body[i], part[0].bytes, part[0].len);
+            put(&body[i], part[2].bytes, part[2].len);
+            put(&body[i], part[3].bytes, part[3].len);
+            put(&body[i], behind, strlen(behind));
+        }
+        if (i == odd && how == 'l') {
+            put_number(&part[i], tag[i], 1);
+            put_number(&part[i], 0x83, 1);
+            put_number(&part[i], body[i].len, 3);
+            put(&part[i], body[i].bytes, body[i].len);
+        } else {
+            put_der(&part[i], tag[i] ^ (i == odd && how == 't'), body[i].bytes,
+                    body[i].len);
+        }
+    }
+    if (odd == 5)                               /* a byte behind the end */
+        put_number(&part[4], 0, 1);
+    return put_pem(out, "PRIVATE KEY", &part[4]);
+}
+
+static void test_keyfile_refuses_pkcs8_that_is_not_quite(void)
+{
+    static char text[4000];
+    static test_bytes pkcs1;
+    char label[32];
+    sc_private_key key;
+    size_t odd;
+    pem_bytes(&pkcs1, label, published_key);
+    CHECK(key_read(&key, text, pkcs8_pem(text, &pkcs1, 9, 0, 0, "")) == SC_OK);
+    CHECK(same_key(&key, test_key(2048)));
+    CHECK(key_read(&key, text, pkcs8_pem(text, &pkcs1, 9, 0, 0, "\xa0\2\5"))
+          == SC_OK);                            /* attributes */
+    CHECK(key_read(&key, text, pkcs8_pem(text, &pkcs1, 9, 0, 1, ""))
+          == SC_ERR_KEY_FORMAT);
+    CHECK(key_read(&key, text, pkcs8_pem(text, &pkcs1, 5, 0, 0, ""))
+          == SC_ERR_KEY_FORMAT);
+    for (odd = 0; odd < 5; odd++) {
+        CHECK(key_read(&key, text, pkcs8_pem(text, &pkcs1, odd, 'l', 0, ""))
+              == SC_ERR_KEY_FORMAT);
+        CHECK(key_read(&key, text, pkcs8_pem(text, &pkcs1, odd, 't', 0, ""))
+              == SC_ERR_KEY_FORMAT);
+    }
+}
+
+/* The sequence of PKCS #1 and of PKCS #8 and OpenSSH's private part, cut at any
+ * byte, with a length that says so: nothing is read behind the end.  (OpenSSH's
+ * comment and what fills up the last block are not looked at.) */
+static void test_keyfile_refuses_contents_that_end_early(void)
+{
+    static const char *const file[] = { published_key, published_pkcs8,
+                                        published_openssh };
+    static char text[4000];
+    static test_bytes all, cut;
+    char label[32];
+    sc_private_key key;
+    size_t i, len, head;
+    for (i = 0; i < 3; i++) {
+        pem_bytes(&all, label, file[i]);
+        head = i < 2 ? 4 : 15 + 8 + 8 + 4 + 4 + (4 + 279) + 4;
+        for (len = 0; len < all.len - head; len += len % 64 < 32 ? 1 : 3) {
+            int result;
+            cut.len = 0;
+            if (i < 2) {
+                put_der(&cut, 0x30, all.bytes + head, len);
+            } else {
+                put(&cut, all.bytes, head - 4);
+                put_ssh(&cut, all.bytes + head, len);
+            }
+            result = key_read(&key, text, put_pem(text, label, &cut));
+            CHECK(result == SC_ERR_KEY_FORMAT
+                  || (result == SC_OK && i == 2 && len + 24 > all.len - head));
+        }
+        for (len = 0; len < all.len; len += len % 64 < 32 ? 1 : 3) {
+            cut.len = 0;                /* and with one that does not */
+            put(&cut, all.bytes, len);
+            CHECK(key_read(&key, text, put_pem(text, label, &cut))
+                  == SC_ERR_KEY_FORMAT);
+        }
+    }
 }
 
 /* Cut short at every byte, and with any one line missing: an error. */
@@ -3346,7 +3921,7 @@ static void test_keyfile_writes_no_key_that_could_not_be_read_back(void)
     static char out[SC_PEM_MAX];
     sc_private_key key = *test_key(2048);
     size_t len = 9, i;
-    char comment[] = "a b";
+    char comment[] = "a b", one[] = "a";
     key.dp[100] ^= 1;
     CHECK(sc_key_write_pem(&key, out, sizeof out, &len) == SC_ERR_ARGUMENT);
     CHECK(len == 0 && all_are(out, sizeof out, 0));
@@ -3356,7 +3931,10 @@ static void test_keyfile_writes_no_key_that_could_not_be_read_back(void)
           == SC_ERR_ARGUMENT && len == 0);
     for (i = 1; i < 256; i++) {
         int is_control = i < 0x20 || i == 0x7f;
-        comment[1] = (char)i;
+        comment[1] = one[0] = (char)i;
+        CHECK(sc_public_write_line(&test_key(2048)->pub, one, out,
+                                   sizeof out, &len)
+              == (is_control ? SC_ERR_ARGUMENT : SC_OK));
         CHECK(sc_public_write_line(&test_key(2048)->pub, comment, out,
                                    sizeof out, &len)
               == (is_control ? SC_ERR_ARGUMENT : SC_OK));
@@ -3383,7 +3961,7 @@ static int line_read(const char *line, size_t line_len)
     if (copy == NULL)
         return SC_ERR_INTERNAL;
     memcpy(copy + 1, line, line_len);
-    memset(&key, 0, sizeof key);
+    memset(&key, 0x5a, sizeof key);
     result = sc_public_read_line(&key, copy + 1, line_len);
     CHECK(result == SC_OK ? sc_public_check(&key) == SC_OK
                           : all_are(&key, sizeof key, 0));
@@ -3396,7 +3974,7 @@ static void test_keyfile_refuses_every_bad_public_line(void)
     static const char *const other_type[] = { "ssh-dss", "ssh-ed25519",
         "ecdsa-sha2-nistp256", "ssh-rsa-cert-v01@openssh.com",
         "sk-ssh-ed25519@openssh.com" };
-    static test_number v[KEY_NUMBERS];
+    static test_number v[KEY_NUMBERS], good;
     static char line[2000];
     static test_bytes b;
     size_t i, len, base64_end = (size_t)(strrchr(published_line, ' ')
@@ -3406,6 +3984,12 @@ static void test_keyfile_refuses_every_bad_public_line(void)
         CHECK((line_read(published_line, len) == SC_OK) == (len >= base64_end));
     put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
     CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "\r\n")) == SC_OK);
+    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "\n!"))
+          == SC_OK);
+    CHECK(line_read(line, public_line(line, " \tssh-rsa\t", &b, "\tx"))
+          == SC_OK);
+    CHECK(line_read(line, public_line(line, "ssh-rsb", &b, "")) != SC_OK);
+    CHECK(line_read(line, public_line(line, "ssh-rsaa", &b, "")) != SC_OK);
     CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "!"))
           == SC_ERR_KEY_FORMAT);
     CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "="))
@@ -3419,6 +4003,16 @@ static void test_keyfile_refuses_every_bad_public_line(void)
         put_blob(&b, other_type[i], &v[KEY_E], &v[KEY_N]);
         CHECK(line_read(line, public_line(line, other_type[i], &b, " x"))
               == SC_ERR_KEY_TYPE);
+        b.len = 4 + strlen(other_type[i]);          /* nothing but the type */
+        CHECK(line_read(line, public_line(line, other_type[i], &b, ""))
+              == SC_ERR_KEY_TYPE);
+        b.len--;
+        CHECK(line_read(line, public_line(line, other_type[i], &b, ""))
+              == SC_ERR_KEY_FORMAT);
+        b.len++;
+        b.bytes[0] = 1;                             /* a length like no other */
+        CHECK(line_read(line, public_line(line, other_type[i], &b, ""))
+              == SC_ERR_KEY_FORMAT);
     }
     b.len = 0;
     put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
@@ -3444,6 +4038,14 @@ static void test_keyfile_refuses_every_bad_public_line(void)
     put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
     CHECK(line_read(line, public_line(line, "ssh-rsa", &b, ""))
           == SC_ERR_KEY_FORMAT);
+    b.len = 0;                          /* too long to be looked at */
+    good = v[KEY_N];
+    v[KEY_N].bytes[0] = 0;
+    v[KEY_N].len = 600;
+    put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
+    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, ""))
+          == SC_ERR_KEY_SIZE);
+    v[KEY_N] = good;
     b.len = 0;
     memmove(v[KEY_N].bytes + 1, v[KEY_N].bytes, 257);
     memset(v[KEY_N].bytes, 0, 2);
@@ -3460,6 +4062,11 @@ static void test_keyfile_fingerprint_and_picture_are_ssh_keygen_s(void)
     static const char want_4096[] =
         "SHA256:fvoGhLm+Lb//za2yK2k+ozzYoCGzGZp4kZXl5D3r7n4";
     char fingerprint[SC_FINGERPRINT_MAX], picture[SC_RANDOMART_MAX];
+    sc_public_key key = { 257, { 0x80 } };
+    key.n[255] = 0x3f;
+    key.n[256] = 0xe3;
+    sc_randomart(&key, picture);
+    CHECK(strcmp(picture, walls_picture) == 0);
     sc_fingerprint(&test_key(2048)->pub, fingerprint);
     CHECK(strcmp(fingerprint, want) == 0);
     sc_randomart(&test_key(2048)->pub, picture);
@@ -4340,7 +4947,13 @@ static const test_case test_cases_a[] = {
     TEST(rsa_key_generate_uses_the_system_and_tells_progress),
     TEST(rsa_keygen_refuses_sizes_outside_2048_to_4096_by_8),
     TEST(rsa_keygen_ends_when_the_random_source_fails),
+    TEST(rsa_keygen_tries_no_multiple_of_a_small_prime),
+    TEST(rsa_keygen_gives_up_after_10_candidates_a_bit),
+    TEST(rsa_keygen_takes_no_second_prime_close_to_the_first),
+    TEST(rsa_keygen_asks_a_prime_to_pass_every_round),
+    TEST(rsa_keygen_tries_the_key_before_it_gives_it),
     TEST(rsa_key_check_finds_a_bit_wrong_in_any_number),
+    TEST(rsa_key_check_refuses_factors_it_would_not_make),
     TEST(rsa_key_check_names_a_size_it_does_not_take),
     TEST(rsa_public_check_knows_a_usable_modulus),
     TEST(rsa_public_and_private_operation_are_each_others_inverse),
@@ -4351,6 +4964,7 @@ static const test_case test_cases_a[] = {
     TEST(rsa_oaep_opens_published_ciphertexts),
     TEST(rsa_oaep_wycheproof_vectors),
     TEST(rsa_oaep_goes_both_ways_with_every_label_and_length),
+    TEST(rsa_oaep_block_is_rfc_8017_s_for_every_size),
     TEST(rsa_oaep_takes_a_fresh_seed_each_time),
     TEST(rsa_oaep_refuses_every_malformed_block),
     TEST(rsa_oaep_refuses_the_malformed_session_vectors),
@@ -4359,12 +4973,15 @@ static const test_case test_cases_a[] = {
     TEST(keyfile_reads_any_line_ends_and_text_around_the_key),
     TEST(keyfile_names_what_it_cannot_use),
     TEST(keyfile_writes_pkcs1_and_reads_it_back),
+    TEST(keyfile_of_any_length_is_written_well),
     TEST(keyfile_numbers_with_zeros_in_front_are_written_short),
     TEST(keyfile_writes_only_into_room_enough),
     TEST(keyfile_refuses_a_wrong_number_in_any_place),
     TEST(keyfile_refuses_other_sizes_and_exponents),
     TEST(keyfile_refuses_der_that_is_not_der),
     TEST(keyfile_refuses_openssh_files_that_contradict_themselves),
+    TEST(keyfile_refuses_pkcs8_that_is_not_quite),
+    TEST(keyfile_refuses_contents_that_end_early),
     TEST(keyfile_refuses_a_file_cut_at_any_byte),
     TEST(keyfile_with_any_byte_altered_is_refused_or_the_same),
     TEST(keyfile_public_line_is_ssh_keygen_s),

@@ -42,10 +42,12 @@ import time
 LIBRARY = ["secchan.c", "rsa_mini.c", "bignum.c"]
 HEADER = "secchan.h"
 C99 = ["gcc", "-std=c99", "-Werror=incompatible-pointer-types",
-       "-Werror=int-conversion", "-Werror=implicit-function-declaration"]
+       "-Werror=int-conversion", "-Werror=implicit-function-declaration",
+       "-Werror=return-type"]
 BUILDS = {"default": [], "nosimd": ["-DSC_NO_SIMD"], "word32": ["-DSC_WORD32"],
           "asan": ["-fsanitize=address,undefined",
                    "-fno-sanitize-recover=all"]}
+PLATFORMS = ["default", "nosimd", "word32"]     # that have lines of their own
 
 # ---- 1. C in tokens ----------------------------------------------------------
 
@@ -167,7 +169,9 @@ SWAPS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==",
          "^": "|", "<<": ">>", ">>": "<<", "+=": "-=", "-=": "+=", "*=": "+=",
          "/=": "*=", "|=": "&=", "&=": "|=", "^=": "|=", ">>=": "<<=",
          "<<=": ">>=", "++": "--", "--": "++"}
-EMPTY = {"SC_PUBLIC", "SC_SECRET", "SC_ASSERT"}     # macros, in these builds
+# What these are given changes nothing that a test could see: they are empty in
+# these builds, or say only how often a loop is unrolled.
+NO_MATTER = {"SC_PUBLIC", "SC_SECRET", "SC_ASSERT", "SC_UNROLL"}
 MAY_BE_UNARY = {"+", "-", "*", "&"}
 
 Mutant = collections.namedtuple(
@@ -249,6 +253,8 @@ def is_array_size(tokens, i):
 def change_constant(text, tokens, i):
     t = tokens[i]
     if t.kind == "number":
+        if [u.text for u in tokens[i - 3:i]] == ["(", "void", ")"]:
+            return                      # ((void)0): nothing, spelt another way
         digits = t.text.rstrip("uUlL")
         tail = t.text[len(digits):]
         n = int(digits, 16 if digits[:2] in ("0x", "0X") else
@@ -296,6 +302,16 @@ def change_statement(text, tokens, i):
         yield t.start, tokens[end].start, ""
 
 
+# The first of two arguments that may stand in either order: factors and such (of
+# memcmp, nobody asks which is greater; in SHA256_ROUND, b and c only meet in Maj).
+EITHER_ORDER = {
+    "memcmp": 0, "sc_bytes_equal": 0, "sc_bn_equal": 0, "sc_public_equal": 0,
+    "sc_bn_add": 1, "sc_bn_add_mod": 1, "PRODUCT": 0, "SHA256_ROUND": 1,
+    "digits_mul": 1, "vec_mul": 1, "vec_mul_as": 1, "mul_add": 1,
+    "_mm256_add_epi64": 0, "_mm256_mul_epu32": 0, "_mm256_and_si256": 0,
+    "_mm256_or_si256": 0, "_mm256_cmpeq_epi64": 0}
+
+
 def change_arguments(text, tokens, i):
     t = tokens[i]
     if t.kind != "name" or tokens[i + 1].text != "(" or t.text in NOT_TYPES \
@@ -309,8 +325,8 @@ def change_arguments(text, tokens, i):
                 args.append((tokens[at].start, tokens[k - 1].end))
             at = k + 1
         k = tokens[k].mate + 1 if tokens[k].text in OPEN else k + 1
-    for (a, b), (c, d) in zip(args, args[1:]):
-        if text[a:b] != text[c:d]:
+    for n, ((a, b), (c, d)) in enumerate(zip(args, args[1:])):
+        if text[a:b] != text[c:d] and EITHER_ORDER.get(t.text) != n:
             yield a, d, text[c:d] + text[b:c] + text[a:b]
 
 
@@ -328,7 +344,7 @@ def mutants_of(name, text):
     for i, t in enumerate(tokens[:-1]):
         if t.where is None or i < skip_until:
             continue
-        if t.text in EMPTY:
+        if t.text in NO_MATTER:
             skip_until = tokens[i + 1].mate
             continue
         kinds = [change_operator, change_constant]
@@ -421,6 +437,32 @@ def must(command, **more):
     if r.returncode != 0:
         sys.exit("failed: %s\n%s" % (" ".join(command), r.stdout[-3000:]))
     return r.stdout
+
+
+def live_lines(build, folder, f):
+    """The lines of a file that are not left out by #if in a build; of a macro's
+    text, all its lines, though the preprocessor makes one of them."""
+    source = os.path.join(folder, LIBRARY[0] if f == HEADER else f)
+    preprocessed = must(C99 + BUILDS[build] + [
+        "-w", "-E", "-dD", "-fdirectives-only", "-DSECCHAN_INTERNAL", "-I",
+        folder, source])
+    lines, at, here = set(), 0, False
+    for row in preprocessed.splitlines():
+        mark = re.match(r'# (\d+) "(.*?)"', row)
+        if mark:
+            at = int(mark[1])
+            here = os.path.basename(mark[2]) == f
+            continue
+        if here and row.strip():
+            lines.add(at)
+        at += 1
+    with open(os.path.join(folder, f)) as text:
+        before = ""
+        for at, row in enumerate(text, 1):
+            if before.endswith("\\\n") and at - 1 in lines:
+                lines.add(at)
+            before = row
+    return lines
 
 
 class Build:
@@ -571,21 +613,7 @@ class Build:
         """The lines of a file that this build's compiler sees."""
         with self.lock:
             if f not in self.live_lines:
-                source = LIBRARY[0] if f == HEADER else f
-                text = must(C99 + self.flags + [
-                    "-E", "-dD", "-DSECCHAN_INTERNAL", "-I", self.sources,
-                    os.path.join(self.sources, source)])
-                lines, at, here = set(), 0, False
-                for row in text.splitlines():
-                    mark = re.match(r'# (\d+) "(.*?)"', row)
-                    if mark:
-                        at = int(mark[1])
-                        here = os.path.basename(mark[2]) == f
-                        continue
-                    if here and row.strip():
-                        lines.add(at)
-                    at += 1
-                self.live_lines[f] = lines
+                self.live_lines[f] = live_lines(self.name, self.sources, f)
             return self.live_lines[f]
 
     def plain_object(self, f):
@@ -732,9 +760,8 @@ class Campaign:
     def verdict(self, m):
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             self.write(m, folder)
-            builds = [b for b in ("default", "nosimd", "word32")
-                      if m.file == HEADER
-                      or m.line in self.build(b).live(m.file)]
+            builds = [b for b in PLATFORMS
+                      if m.line in self.build(b).live(m.file)]
             if not builds:
                 return "elsewhere", "for another system or compiler"
             covered = asked = False
@@ -895,9 +922,11 @@ def copy_sources(scratch):
 
 
 def report(mutants, rows, explained, all_mutants):
-    """The rows of the evidence page; the number of mutants that are left."""
+    """The rows of the evidence page; the number of mutants that are left.  What
+    no build here compiles is in none of the numbers."""
     left_files = 0
     for f in LIBRARY + [HEADER]:
+        live = set().union(*[live_lines(b, ".", f) for b in PLATFORMS])
         count, kinds = collections.Counter(), collections.Counter()
         for m in mutants:
             if m.file != f or m.key not in rows:
@@ -918,7 +947,8 @@ def report(mutants, rows, explained, all_mutants):
         print("evidence: mutants of %s | %s | %d of %d tried: %d killed (%s), "
               "%d same code, %d do not compile, %d explained, %d left"
               % (f, "FAILED" if count["left"] else "passed", tried,
-                 sum(m.file == f for m in all_mutants), count["killed"],
+                 sum(m.file == f and m.line in live for m in all_mutants),
+                 count["killed"],
                  by or "-", count["same code"], count["no code"],
                  count["explained"], count["left"]))
         left_files += count["left"]
