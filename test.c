@@ -1859,9 +1859,9 @@ static const char published_q[] =
     "b05816715ae56e42a197b6d95c5e5486bf7fe9f02f6432de11f22473eec0b53a"
     "b85814d1cc28846038e9c0c13eb48874576a0456a1fc9491a42ddde1ba982569";
 
-/* Two 1024-bit primes such as the library makes.  PUBLISHED HERE: never use them.
- * The first and q of the key above make a key whose d, dp and qinv have zeros in
- * front. */
+/* Two 1024-bit primes such as the library makes.  PUBLISHED HERE: never use
+ * them.  The first and q of the key above make a key whose d, dp and qinv have
+ * zeros in front. */
 static const char prime_of_short_numbers[] =
     "d497cbc3303d18567b1e90e47df709867203fd95b166581bc02dcc2f18ad4ad7"
     "4e3a8790b9073db76eed5e2c3b0f819f1e92d167621ae197432a4b43ae5091ca"

@@ -11,7 +11,8 @@
 #          table; one that prints none gets one row, with its last line.
 
 page=docs/evidence.md
-commit=$(git describe --always --dirty --exclude '*' 2> /dev/null)
+commit=$(git describe --always --exclude '*' 2> /dev/null)
+git diff --quiet HEAD -- . ":!$page" 2> /dev/null || commit=$commit-dirty
 n_passed=0
 n_failed=0
 
