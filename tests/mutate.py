@@ -304,7 +304,7 @@ def change_statement(text, tokens, i):
 
 
 # The first of two arguments that may stand in either order: factors and such
-# (of memcmp, nobody asks which is greater; in SHA256_ROUND, b and c only meet in
+# (of memcmp, nobody asks which is greater; SHA256_ROUND's b and c only meet in
 # Maj).
 EITHER_ORDER = {
     "memcmp": 0, "sc_bytes_equal": 0, "sc_bn_equal": 0, "sc_public_equal": 0,
