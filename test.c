@@ -131,7 +131,9 @@ static size_t test_lost_left;
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -279,6 +281,57 @@ static void test_kill(test_process pid)
 {
     CHECK(kill(pid, SIGKILL) == 0);
     (void)test_wait(pid);
+}
+
+static int test_lowest(void)            /* the next descriptor's number */
+{
+    int fd = dup(1);
+    close(fd);
+    return fd;
+}
+
+/* test_limit: until test_unlimit, no file grows beyond this, and no other can be
+ * opened. */
+static struct rlimit test_unlimited[2];
+static void test_limit(int is_full, rlim_t file_len)
+{
+    struct rlimit r[2];
+    fflush(stdout);
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK(getrlimit(RLIMIT_NOFILE, &r[0]) == 0);
+    CHECK(getrlimit(RLIMIT_FSIZE, &r[1]) == 0);
+    memcpy(test_unlimited, r, sizeof r);
+    if (is_full)
+        r[0].rlim_cur = (rlim_t)test_lowest();
+    if (file_len < r[1].rlim_cur)
+        r[1].rlim_cur = file_len;
+    CHECK(setrlimit(RLIMIT_NOFILE, &r[0]) == 0);
+    CHECK(setrlimit(RLIMIT_FSIZE, &r[1]) == 0);
+}
+
+static void test_unlimit(void)
+{
+    int error = errno;
+    CHECK(setrlimit(RLIMIT_NOFILE, &test_unlimited[0]) == 0);
+    CHECK(setrlimit(RLIMIT_FSIZE, &test_unlimited[1]) == 0);
+    signal(SIGXFSZ, SIG_DFL);
+    errno = error;
+}
+
+/* A program may have closed its standard input: its next file is number 0. */
+static int test_free_0(void)
+{
+    int in = dup(0);
+    close(0);
+    return in;
+}
+
+static void test_restore_0(int in)
+{
+    if (in >= 0) {
+        CHECK(dup2(in, 0) == 0);
+        close(in);
+    }
 }
 
 #else
@@ -4284,6 +4337,7 @@ static void test_hosts_and_keyfile_calls_leave_no_file_open(void)
     (void)close(first);
     CHECK(hosts_judge(&known, "other %O\n# end", 1) == SC_OK);
     channel_of_host(&ch, 1);
+    errno = ENOENT;                     /* of something long ago */
     CHECK(sc_known_hosts_remember(&known, &ch) == SC_OK);
     CHECK(sc_judge_known_hosts(&known, &test_key(2048)->pub) == SC_OK);
     CHECK(sc_key_save(test_key(2048), in_folder("key"), "") == SC_OK);
@@ -4299,6 +4353,200 @@ static void test_hosts_and_keyfile_calls_leave_no_file_open(void)
     (void)close(first);
     folder_end();
 }
+
+#if TEST_POSIX
+
+static void test_hosts_and_keyfile_calls_take_descriptor_0(void)
+{
+    static char text[30000];
+    sc_known_hosts known;
+    sc_authorized_keys keys;
+    sc_private_key key;
+    sc_channel ch;
+    int in;
+    if (!folder_begin())
+        return;
+    channel_of_host(&ch, 1);
+    in = test_free_0();
+    CHECK(sc_key_save(test_key(2048), in_folder("key"), "") == SC_OK);
+    CHECK(sc_key_load(&key, in_folder("key")) == SC_OK);
+    errno = 0;
+    CHECK(hosts_judge(&known, "other %O\n", 1) == SC_OK && known.is_new);
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_OK);
+    CHECK(file_holds("hosts", text,
+                     line_make(text, "other %O\n[example.org]:4422 %K\n")));
+    CHECK(sc_judge_known_hosts(&known, &ch.peer) == SC_OK && known.line == 2);
+    CHECK(hosts_judge(&known, "", 1) == SC_OK);
+    known.path = in_folder("new/hosts");
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_OK);
+    CHECK(file_holds("new/hosts", text,
+                     line_make(text, "[example.org]:4422 %K\n")));
+    file_write("keys", text, line_make(text, "%O\n%K"));
+    keys.path = in_folder("keys");
+    keys.complain = NULL;
+    CHECK(sc_authorise_by_file(&keys, &ch.peer) == SC_OK);
+    CHECK(close(0) != 0);               /* and every call has closed it */
+    test_restore_0(in);
+    folder_end();
+}
+
+/* An interrupted call is made again.  That another one was, long ago, does not
+ * matter. */
+static void test_hosts_and_keyfile_calls_mind_no_old_errno(void)
+{
+    static char text[5000];
+    uint8_t bytes[300];
+    sc_known_hosts known;
+    sc_private_key key;
+    sc_channel ch;
+    if (!folder_begin())
+        return;
+    channel_of_host(&ch, 1);
+    (void)test_key(2048);
+    (void)hosts_judge(&known, "", 1);
+    errno = EINTR;
+    CHECK(sc_os_random(NULL, bytes, sizeof bytes) == SC_OK);
+    errno = EINTR;
+    CHECK(sc_key_save(test_key(2048), in_folder("key"), "") == SC_OK);
+    errno = EINTR;
+    CHECK(sc_key_load(&key, in_folder("key")) == SC_OK);
+    CHECK(same_key(&key, test_key(2048)));
+    errno = EINTR;
+    CHECK(sc_judge_known_hosts(&known, &ch.peer) == SC_OK && known.is_new);
+    errno = EINTR;
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_OK);
+    CHECK(file_holds("hosts", text,
+                     line_make(text, "[example.org]:4422 %K\n")));
+    folder_end();
+}
+
+/* The system opens no file more: a host that may be known is no new one, and
+ * nothing is made. */
+static void test_hosts_and_keyfile_calls_need_a_descriptor(void)
+{
+    sc_known_hosts known;
+    sc_authorized_keys keys;
+    sc_private_key key;
+    sc_channel ch;
+    int e[5], reason[5], i;
+    if (!folder_begin())
+        return;
+    channel_of_host(&ch, 1);
+    CHECK(hosts_judge(&known, "example.org %O\n", 1) == SC_ERR_HOST_CHANGED);
+    keys.path = in_folder("hosts");
+    keys.complain = NULL;
+    test_limit(1, RLIM_INFINITY);
+    e[0] = sc_judge_known_hosts(&known, &ch.peer);
+    reason[0] = errno;
+    CHECK(!known.is_new);
+    known.path = in_folder("new/hosts");
+    known.is_new = 1;
+    e[1] = sc_known_hosts_remember(&known, &ch);
+    reason[1] = errno;
+    e[2] = sc_authorise_by_file(&keys, &ch.peer);
+    reason[2] = errno;
+    e[3] = sc_key_save(test_key(2048), in_folder("key"), "");
+    reason[3] = errno;
+    e[4] = sc_key_load(&key, in_folder("key"));
+    reason[4] = errno;
+    test_unlimit();
+    for (i = 0; i < 5; i++)
+        CHECK(e[i] == SC_ERR_FILE && reason[i] == EMFILE);
+    CHECK(file_is_missing("new") && file_is_missing("key"));
+    folder_end();
+}
+
+/* A disk that is full after so many bytes: what was there before is there
+ * still, no line and no key is cut short, and the reason is in errno. */
+static void test_hosts_and_keyfile_calls_leave_no_half_on_a_full_disk(void)
+{
+    static const char *const before[] = { "", "# end", "# end\n" };
+    sc_known_hosts known;
+    sc_channel ch;
+    size_t i, room;
+    int e;
+    if (!folder_begin())
+        return;
+    channel_of_host(&ch, 1);
+    for (i = 0; i < sizeof before / sizeof *before; i++) {
+        for (room = strlen(before[i]); room < 100; room += room < 8 ? 1 : 50) {
+            CHECK(hosts_judge(&known, before[i], 1) == SC_OK);
+            test_limit(0, room);
+            e = sc_known_hosts_remember(&known, &ch);
+            test_unlimit();
+            CHECK(e == SC_ERR_FILE && errno == EFBIG && known.is_new);
+            CHECK(file_holds("hosts", before[i], strlen(before[i])));
+        }
+    }
+    for (room = 0; room < 1600; room += 500) {
+        test_limit(0, room);
+        e = sc_key_save(test_key(2048), in_folder("key"), "");
+        test_unlimit();
+        CHECK(e == SC_ERR_FILE && errno == EFBIG);
+        CHECK(file_is_missing("key") && file_is_missing("key.pub"));
+    }
+    folder_end();
+}
+
+/* The folder of a new file is made if its name is no longer than any path may
+ * be; and no folder, if there is none in the path. */
+static void test_hosts_remember_makes_the_folder_it_needs(void)
+{
+    static char path[2000];
+    sc_known_hosts known;
+    sc_channel ch;
+    size_t len, longer;
+    if (!folder_begin())
+        return;
+    channel_of_host(&ch, 1);
+    for (longer = 0; longer < 2; longer++) {
+        CHECK(hosts_judge(&known, NULL, 1) == SC_OK);
+        len = strlen(test_folder);
+        memcpy(path, test_folder, len);
+        memset(path + len, '/', 1024 + longer - len);
+        (void)strcpy(path + 1024 + longer - 4, "new/hosts");
+        known.path = path;
+        CHECK(sc_known_hosts_remember(&known, &ch)
+              == (longer ? SC_ERR_FILE : SC_OK));
+        CHECK(longer ? errno == ENOENT && file_is_missing("new")
+                     : file_is("new", 0700) && file_is("new/hosts", 0600));
+        (void)test_remove(in_folder("new/hosts"));
+        (void)test_remove(in_folder("new"));
+    }
+    known.path = "";
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_FILE);
+    CHECK(errno == ENOENT);
+    folder_end();
+}
+
+#else
+
+static void test_hosts_and_keyfile_calls_take_descriptor_0(void)
+{
+    test_skip("it is written for POSIX");
+}
+
+static void test_hosts_and_keyfile_calls_mind_no_old_errno(void)
+{
+    test_skip("it is written for POSIX");
+}
+
+static void test_hosts_and_keyfile_calls_need_a_descriptor(void)
+{
+    test_skip("it is written for POSIX");
+}
+
+static void test_hosts_and_keyfile_calls_leave_no_half_on_a_full_disk(void)
+{
+    test_skip("it is written for POSIX");
+}
+
+static void test_hosts_remember_makes_the_folder_it_needs(void)
+{
+    test_skip("it is written for POSIX");
+}
+
+#endif
 
 #endif /* TEST_FILES */
 
@@ -4388,6 +4636,11 @@ static const test_case test_cases_a[] = {
     TEST(hosts_remember_begins_a_new_line),
     TEST(hosts_authorized_keys_file_lets_in_and_complains),
     TEST(hosts_and_keyfile_calls_leave_no_file_open),
+    TEST(hosts_and_keyfile_calls_take_descriptor_0),
+    TEST(hosts_and_keyfile_calls_mind_no_old_errno),
+    TEST(hosts_and_keyfile_calls_need_a_descriptor),
+    TEST(hosts_and_keyfile_calls_leave_no_half_on_a_full_disk),
+    TEST(hosts_remember_makes_the_folder_it_needs),
 #endif
 };
 
