@@ -822,8 +822,7 @@ static int os_open_append(const char *path)
         return fd;
     memcpy(folder, path, folder_len - 1);       /* but for the slash */
     folder[folder_len - 1] = '\0';
-    if (os_make_folder(folder) != 0 && errno == EEXIST)
-        errno = ENOENT;                 /* the folder was not what is missing */
+    (void)os_make_folder(folder);       /* or the next call says why not */
     return os_open(path, flags, 0600);
 }
 

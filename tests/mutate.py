@@ -4,8 +4,8 @@ tests of test.c notice.
 
 A mutant is the library with one small change: another operator, a constant one
 off, a statement left out, two arguments swapped, a condition turned round.  It
-is compiled, and the tests that execute its line are run, the likeliest and
-fastest first, until one fails: then it is killed.
+is compiled, and the tests that execute its function are run, the likeliest
+and fastest first, until one fails: then it is killed.
 
 Usage:  sh tests/mutate.sh                 a sample, drawn by SC_SEED
         SC_FULL=1 sh tests/mutate.sh       all of them: hours
@@ -475,6 +475,7 @@ class Build:
         self.sources, self.tests = sources, list(tests)
         self.cover, self.live_lines, self.reference = None, {}, {}
         self.functions, self.sleeps = {}, {}
+        self.callers = collections.defaultdict(set)
         self.lock, self.is_ready = threading.RLock(), False
         os.makedirs(self.folder)
         for level in ("-O1", "-O2"):
@@ -595,13 +596,19 @@ class Build:
                         tests = cover[f][row["line_number"]]
                         if row["count"] > 0:
                             tests.add(name)
+                            self.callers[f, row.get("function_name")].add(name)
         self.cover = cover
 
     def tests_for(self, m):
-        """The tests that execute the mutant's lines, or all if gcov knows
-        nothing of them (tables, macros, the header)."""
+        """The tests that execute the mutant's function, since gcov of optimised
+        code counts lines too low, or all if it knows nothing of that (tables,
+        macros, the header)."""
         if self.cover is None or m.file == HEADER or m.function.startswith("#"):
             return set(self.tests)
+        return self.tests_of_lines(m) | self.callers[m.file, m.function]
+
+    def tests_of_lines(self, m):
+        """Those that, as far as gcov says, execute the mutant's own lines."""
         known = [self.cover[m.file][n] for n in range(m.line, m.last + 1)
                  if n in self.cover[m.file]]
         above = m.line
@@ -756,7 +763,9 @@ class Campaign:
     def order(self, m, build, tests):
         where = (m.file, m.function)
         recent = [n for n in self.recent.get(where, []) if n in tests]
-        rest = sorted(tests - set(recent), key=lambda n: build.seconds[n])
+        likely = set() if build.cover is None else build.tests_of_lines(m)
+        rest = sorted(tests - set(recent),
+                      key=lambda n: (n not in likely, build.seconds[n]))
         return recent + rest
 
     def verdict(self, m):
