@@ -1805,6 +1805,31 @@ static void test_bn_fast_powers_equal_the_portable_ones(void)
     }
 }
 
+/* 2^e mod m, from which the vectors begin, may come out above m, seldom, and the
+ * most often of 39 limbs of 64 bits; and then above 2^2496, if m is near that. */
+static void test_bn_fast_powers_with_moduli_near_the_top(void)
+{
+    const size_t n = SC_LIMBS(39 * 8);
+    sc_modulus mod;
+    sc_word m[SC_LIMBS_MAX], x[SC_LIMBS_MAX], d[SC_LIMBS_MAX];
+    sc_word want[SC_LIMBS_MAX];
+    test_random r;
+    int i;
+    test_random_init(&r, "near the top");
+    for (i = 0; i < 1000; i++) {
+        bn_operand(m, n, BN_KINDS, &r);
+        memset(m + n - SC_LIMBS(8), 0xff, 8);
+        m[0] |= 1;
+        bn_operand(x, n, BN_KINDS, &r);
+        sc_modulus_init(&mod, m, n);
+        sc_mont_to(want, x, &mod);
+        sc_mont_pow_65536(want, want, &mod);
+        sc_mont_mul(want, x, want, &mod);
+        sc_pow_65537(d, x, m, n);
+        CHECK(sc_bn_equal(d, want, n));
+    }
+}
+
 /* ---- 4. RSA -------------------------------------------------------------- */
 
 /* The key of Project Wycheproof's rsa_oaep_2048_sha256 vectors, as openssl
@@ -1858,9 +1883,9 @@ static const char published_q[] =
     "b05816715ae56e42a197b6d95c5e5486bf7fe9f02f6432de11f22473eec0b53a"
     "b85814d1cc28846038e9c0c13eb48874576a0456a1fc9491a42ddde1ba982569";
 
-/* Two 1024-bit primes such as the library makes.  PUBLISHED HERE: never use them.
- * The first and q of the key above make a key whose d, dp and qinv have zeros in
- * front. */
+/* Two 1024-bit primes such as the library makes.  PUBLISHED HERE: never use
+ * them.  The first and q of the key above make a key whose d, dp and qinv have
+ * zeros in front. */
 static const char prime_of_short_numbers[] =
     "d497cbc3303d18567b1e90e47df709867203fd95b166581bc02dcc2f18ad4ad7"
     "4e3a8790b9073db76eed5e2c3b0f819f1e92d167621ae197432a4b43ae5091ca"
@@ -4026,11 +4051,13 @@ static void test_keyfile_refuses_every_bad_public_line(void)
     }
     b.len = 0;                          /* two types in one line */
     put_blob(&b, "ssh-dss", &v[KEY_E], &v[KEY_N]);
-    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "")) != SC_OK);
+    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, ""))
+          == SC_ERR_KEY_TYPE);
     b.len = 0;                          /* even, negative, zeros in front */
     v[KEY_N].bytes[256] ^= 1;
     put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
-    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "")) != SC_OK);
+    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, ""))
+          == SC_ERR_KEY_FORMAT);
     v[KEY_N].bytes[256] ^= 1;
     b.len = 0;
     v[KEY_N].bytes[0] = 0xff;
@@ -4940,6 +4967,7 @@ static const test_case test_cases_a[] = {
     TEST(bn_montgomery_agrees_with_slow_numbers),
     TEST(bn_powers_agree_with_square_and_multiply),
     TEST(bn_fast_powers_equal_the_portable_ones),
+    TEST(bn_fast_powers_with_moduli_near_the_top),
     TEST(rsa_keygen_makes_keys_as_fips_186_5_asks),
     TEST(rsa_key_generate_uses_the_system_and_tells_progress),
     TEST(rsa_keygen_refuses_sizes_outside_2048_to_4096_by_8),

@@ -253,8 +253,10 @@ def is_array_size(tokens, i):
 def change_constant(text, tokens, i):
     t = tokens[i]
     if t.kind == "number":
-        if [u.text for u in tokens[i - 3:i]] == ["(", "void", ")"]:
-            return                      # ((void)0): nothing, spelt another way
+        before = [u.text for u in tokens[max(0, i - 3):i]]
+        if before == ["(", "void", ")"] or (
+                before[-1:] == ["["] and before[:1] == ["sizeof"]):
+            return      # ((void)0), sizeof x[0]: the same with another number
         digits = t.text.rstrip("uUlL")
         tail = t.text[len(digits):]
         n = int(digits, 16 if digits[:2] in ("0x", "0X") else
