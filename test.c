@@ -2852,6 +2852,8 @@ static void test_rsa_oaep_takes_a_fresh_seed_each_time(void)
     CHECK(sc_oaep_encrypt(&key->pub, "", 0, msg, 32, b, sc_os_random, NULL)
           == SC_OK);
     CHECK(memcmp(a, b, 256) != 0);
+    CHECK(sc_oaep_encrypt(&key->pub, NULL, 0, NULL, 0, b, sc_os_random, NULL)
+          == SC_OK);                    /* nothing is no special case */
 }
 
 /* One byte wrong anywhere before the message, and every wrong length: one and
@@ -3612,7 +3614,7 @@ static void test_keyfile_refuses_other_sizes_and_exponents(void)
         size_t len;
         const char *bytes;
     } e[] = { { 1, "\1" }, { 1, "\3" }, { 1, "\x11" }, { 3, "\1\0\3" },
-              { 3, "\3\0\1" }, { 5, "\1\0\0\0\1" } };
+              { 3, "\3\0\1" }, { 5, "\1\0\0\0\1" }, { 2, "\0\x80" } };
     static test_number v[KEY_NUMBERS], good;
     static char text[6000];
     sc_private_key key;
@@ -3633,6 +3635,11 @@ static void test_keyfile_refuses_other_sizes_and_exponents(void)
         put_blob(&blob, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
         CHECK(sc_key_blob_read(&pub, blob.bytes, blob.len) == SC_ERR_KEY_SIZE);
     }
+    v[KEY_N].bytes[1] = 0x80;           /* just large enough */
+    v[KEY_N].len = 257;
+    blob.len = 0;
+    put_blob(&blob, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
+    CHECK(sc_key_blob_read(&pub, blob.bytes, blob.len) == SC_OK);
     v[KEY_N] = good;
     memset(&blob, 0, sizeof blob);
     for (blob.len = 4096; blob.len <= 4097; blob.len++)     /* room for 4096 */
@@ -3679,6 +3686,12 @@ static void test_keyfile_refuses_der_that_is_not_der(void)
         CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_FORMAT);
         v[i] = good;
     }
+    good = v[KEY_E];                    /* a zero in front of two digits */
+    v[KEY_E].len = 2;
+    v[KEY_E].bytes[0] = 0;
+    v[KEY_E].bytes[1] = 0x7f;
+    CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_FORMAT);
+    v[KEY_E] = good;
     v[KEY_VERSION].bytes[0] = 1;            /* more than two primes */
     CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_FORMAT);
     v[KEY_VERSION].bytes[0] = 0;
@@ -3742,6 +3755,9 @@ static void test_keyfile_refuses_openssh_files_that_contradict_themselves(void)
     (void)openssh_pem(text, v, &v[KEY_N], 1, 77, "c");
     pem_bytes(&b, label, text);
     put_number(&b, 0, 1);               /* a byte behind the private part */
+    CHECK(key_read(&key, text, put_pem(text, label, &b)) == SC_ERR_KEY_FORMAT);
+    pem_bytes(&b, label, refused_file[2].text);
+    b.bytes[0] ^= 1;                    /* encrypted, but not by OpenSSH */
     CHECK(key_read(&key, text, put_pem(text, label, &b)) == SC_ERR_KEY_FORMAT);
     other = v[KEY_N];
     flip(other.bytes, other.len, 100);

@@ -253,9 +253,9 @@ def is_array_size(tokens, i):
 def change_constant(text, tokens, i):
     t = tokens[i]
     if t.kind == "number":
-        before = [u.text for u in tokens[max(0, i - 3):i]]
-        if before == ["(", "void", ")"] or (
-                before[-1:] == ["["] and before[:1] == ["sizeof"]):
+        before = "".join([u.text for u in tokens[max(0, i - 5):i]])
+        if before.endswith("(void)") or re.search(r"sizeof[\w>.-]+\[$",
+                                                  before):
             return      # ((void)0), sizeof x[0]: the same with another number
         digits = t.text.rstrip("uUlL")
         tail = t.text[len(digits):]
@@ -304,10 +304,11 @@ def change_statement(text, tokens, i):
         yield t.start, tokens[end].start, ""
 
 
-# The first of two arguments that may stand in either order: factors and such (of
+# The first of two arguments that may stand in either order: factors, say (of
 # memcmp, nobody asks which is greater; in SHA256_ROUND, b and c only meet in Maj).
 EITHER_ORDER = {
     "memcmp": 0, "sc_bytes_equal": 0, "sc_bn_equal": 0, "sc_public_equal": 0,
+    "too_close": 0,
     "sc_bn_add": 1, "sc_bn_add_mod": 1, "PRODUCT": 0, "SHA256_ROUND": 1,
     "digits_mul": 1, "vec_mul": 1, "vec_mul_as": 1, "mul_add": 1,
     "_mm256_add_epi64": 0, "_mm256_mul_epu32": 0, "_mm256_and_si256": 0,
