@@ -1885,17 +1885,17 @@ static const char published_q[] =
 
 /* Two 1024-bit primes such as the library makes.  PUBLISHED HERE: never use
  * them.  The first and q of the key above make a key whose d, dp and qinv have
- * zeros in front. */
+ * zeros in front; the second byte of the product of the two is nought. */
 static const char prime_of_short_numbers[] =
     "d497cbc3303d18567b1e90e47df709867203fd95b166581bc02dcc2f18ad4ad7"
     "4e3a8790b9073db76eed5e2c3b0f819f1e92d167621ae197432a4b43ae5091ca"
     "998e784c2244a4f05452fc412975d161e2788b27ad711cd55ff8eb21281594ba"
     "ffdd729fff5077bd946bc58725d1d91ce38cae7497319af87393abd2124c2b67";
 static const char other_prime[] =
-    "da251579aa629604ed6a2564de6bd5bd26ecc6f0c4b8c8b046475d2e5defb349"
-    "a1500679d6723e74c3c5205f8ec3e2e66b058383adb7121c54f95d937cf9f2a3"
-    "e60f88dc6f6aeeba7d2511b7a36fa8cd7194b6a0ddb8d11d4ebb13e5aa44195e"
-    "83fc0c9326aa1a4f23f5fec53a09d524aa70f18bccc7c8d190a17235a8336487";
+    "d3f0712a76e75234b7c1eda393705c9af950a8b064735f894211daabf4e1bb81"
+    "17da7e1b893201764b235677f7cde126c98c612ec73ed219de17d99a7332537c"
+    "59cd7fbdb43477240110af3f7b88aa273396c7a7fbd07fa5ba4336b0721e1137"
+    "9da34485615fa829546e452e142de7d2d71fab941735dfe82a37cd1c1f4bc26b";
 
 static int all_are(const void *bytes, size_t len, int value)
 {
@@ -3137,6 +3137,8 @@ static const struct {
     { SC_ERR_KEY_FORMAT, "-----BEGIN PUBLIC KEY-----\nAAAA\n"
                          "-----END PUBLIC KEY-----\n" },
     { SC_ERR_KEY_FORMAT, published_line },
+    { SC_ERR_KEY_TYPE, "-----BEGIN DSA PRIVATE KEY-----\nAAAA\n"
+                       "-----END DSA PRIVATE KEY-----\n" },
 };
 
 /* key_read: sc_key_read_pem on a copy that ends where the text ends, so that a
@@ -3509,10 +3511,12 @@ static void (*volatile spoil_the_stack)(void) = fill_the_stack;
 
 static void test_keyfile_numbers_with_zeros_in_front_are_written_short(void)
 {
-    static char text[SC_PEM_MAX];
+    static char text[SC_PEM_MAX], longer[SC_PEM_MAX];
     static test_number v[KEY_NUMBERS];
+    static test_bytes b;
+    char label[32];
     sc_private_key key = *test_key(2048), again;
-    size_t len;
+    size_t len, i, at;
     CHECK(test_unhex(key.p, 128, prime_of_short_numbers) == 128);
     test_key_from_primes(&key, 256);
     CHECK(key.dp[0] == 0 && key.dp[1] != 0 && key.dp[1] < 0x80);
@@ -3522,6 +3526,19 @@ static void test_keyfile_numbers_with_zeros_in_front_are_written_short(void)
     CHECK(memcmp(v[KEY_DP].bytes, key.dp + 1, 127) == 0);
     CHECK(v[KEY_QINV].len == 128 && v[KEY_D].len == 255);
     CHECK(memcmp(v[KEY_QINV].bytes, key.qinv, 128) == 0);
+    for (i = 0; i < 2; i++) {           /* lengths in a byte too many */
+        pem_bytes(&b, label, text);
+        at = 4 + 3 + (4 + 257) + 5 + (i == 0 ? 0 : (3 + 255) + 2 * (3 + 129));
+        CHECK(b.bytes[at + 1] == (i == 0 ? 0x81 : 127));
+        memmove(b.bytes + at + 2, b.bytes + at + 1, b.len++ - at - 1);
+        b.bytes[at + 1] = 0x81;
+        if (i == 0)
+            memcpy(b.bytes + at + 1, "\x82", 2);
+        b.bytes[2] = (uint8_t)((b.len - 4) >> 8);
+        b.bytes[3] = (uint8_t)(b.len - 4);
+        CHECK(key_read(&again, longer, put_pem(longer, label, &b))
+              == SC_ERR_KEY_FORMAT);
+    }
     spoil_the_stack();
     CHECK(key_read(&again, text, len) == SC_OK && same_key(&again, &key));
     len = openssh_pem(text, v, &v[KEY_N], 1, 77, "");
