@@ -760,7 +760,6 @@ int sc_key_check(const sc_private_key *key)
     size_t k = key->pub.n_len, half = (k + 1) / 2, n = SC_LIMBS(half);
     if (k < SC_MODULUS_MIN || k > SC_MODULUS_MAX || key->pub.n[0] < 0x80)
         return SC_ERR_KEY_SIZE;
-    memset(&again, 0, sizeof again);
     memcpy(again.p, key->p, half);
     memcpy(again.q, key->q, half);
     key_from_primes(&again, k);

@@ -290,7 +290,7 @@ static int test_lowest(void)            /* the next descriptor's number */
     return fd;
 }
 
-/* test_limit: until test_unlimit, no file grows beyond this, and no other can be
+/* test_limit: until test_unlimit, no file grows beyond this, no other can be
  * opened. */
 static struct rlimit test_unlimited[2];
 static void test_limit(int is_full, rlim_t file_len)
@@ -1859,6 +1859,31 @@ static void test_bn_fast_powers_equal_the_portable_ones(void)
     }
 }
 
+/* 2^e mod m, from which the vectors begin, may come out above m: seldom, and
+ * most often of 39 limbs of 64 bits; and then above 2^2496, if m is near it. */
+static void test_bn_fast_powers_with_moduli_near_the_top(void)
+{
+    const size_t n = SC_LIMBS(39 * 8);
+    sc_modulus mod;
+    sc_word m[SC_LIMBS_MAX], x[SC_LIMBS_MAX], d[SC_LIMBS_MAX];
+    sc_word want[SC_LIMBS_MAX];
+    test_random r;
+    int i;
+    test_random_init(&r, "near the top");
+    for (i = 0; i < 1000; i++) {
+        bn_operand(m, n, BN_KINDS, &r);
+        memset(m + n - SC_LIMBS(8), 0xff, 8);
+        m[0] |= 1;
+        bn_operand(x, n, BN_KINDS, &r);
+        sc_modulus_init(&mod, m, n);
+        sc_mont_to(want, x, &mod);
+        sc_mont_pow_65536(want, want, &mod);
+        sc_mont_mul(want, x, want, &mod);
+        sc_pow_65537(d, x, m, n);
+        CHECK(sc_bn_equal(d, want, n));
+    }
+}
+
 /* ---- 4. RSA -------------------------------------------------------------- */
 
 /* The key of Project Wycheproof's rsa_oaep_2048_sha256 vectors, as openssl
@@ -1914,17 +1939,17 @@ static const char published_q[] =
 
 /* Two 1024-bit primes such as the library makes.  PUBLISHED HERE: never use
  * them.  The first and q of the key above make a key whose d, dp and qinv have
- * zeros in front. */
+ * zeros in front; the second byte of the product of the two is nought. */
 static const char prime_of_short_numbers[] =
     "d497cbc3303d18567b1e90e47df709867203fd95b166581bc02dcc2f18ad4ad7"
     "4e3a8790b9073db76eed5e2c3b0f819f1e92d167621ae197432a4b43ae5091ca"
     "998e784c2244a4f05452fc412975d161e2788b27ad711cd55ff8eb21281594ba"
     "ffdd729fff5077bd946bc58725d1d91ce38cae7497319af87393abd2124c2b67";
 static const char other_prime[] =
-    "da251579aa629604ed6a2564de6bd5bd26ecc6f0c4b8c8b046475d2e5defb349"
-    "a1500679d6723e74c3c5205f8ec3e2e66b058383adb7121c54f95d937cf9f2a3"
-    "e60f88dc6f6aeeba7d2511b7a36fa8cd7194b6a0ddb8d11d4ebb13e5aa44195e"
-    "83fc0c9326aa1a4f23f5fec53a09d524aa70f18bccc7c8d190a17235a8336487";
+    "d3f0712a76e75234b7c1eda393705c9af950a8b064735f894211daabf4e1bb81"
+    "17da7e1b893201764b235677f7cde126c98c612ec73ed219de17d99a7332537c"
+    "59cd7fbdb43477240110af3f7b88aa273396c7a7fbd07fa5ba4336b0721e1137"
+    "9da34485615fa829546e452e142de7d2d71fab941735dfe82a37cd1c1f4bc26b";
 
 static int all_are(const void *bytes, size_t len, int value)
 {
@@ -2881,6 +2906,8 @@ static void test_rsa_oaep_takes_a_fresh_seed_each_time(void)
     CHECK(sc_oaep_encrypt(&key->pub, "", 0, msg, 32, b, sc_os_random, NULL)
           == SC_OK);
     CHECK(memcmp(a, b, 256) != 0);
+    CHECK(sc_oaep_encrypt(&key->pub, NULL, 0, NULL, 0, b, sc_os_random, NULL)
+          == SC_OK);                    /* nothing is no special case */
 }
 
 /* One byte wrong anywhere before the message, and every wrong length: one and
@@ -3164,6 +3191,8 @@ static const struct {
     { SC_ERR_KEY_FORMAT, "-----BEGIN PUBLIC KEY-----\nAAAA\n"
                          "-----END PUBLIC KEY-----\n" },
     { SC_ERR_KEY_FORMAT, published_line },
+    { SC_ERR_KEY_TYPE, "-----BEGIN DSA PRIVATE KEY-----\nAAAA\n"
+                       "-----END DSA PRIVATE KEY-----\n" },
 };
 
 /* key_read: sc_key_read_pem on a copy that ends where the text ends, so that a
@@ -3536,10 +3565,12 @@ static void (*volatile spoil_the_stack)(void) = fill_the_stack;
 
 static void test_keyfile_numbers_with_zeros_in_front_are_written_short(void)
 {
-    static char text[SC_PEM_MAX];
+    static char text[SC_PEM_MAX], longer[SC_PEM_MAX];
     static test_number v[KEY_NUMBERS];
+    static test_bytes b;
+    char label[32];
     sc_private_key key = *test_key(2048), again;
-    size_t len;
+    size_t len, i, at;
     CHECK(test_unhex(key.p, 128, prime_of_short_numbers) == 128);
     test_key_from_primes(&key, 256);
     CHECK(key.dp[0] == 0 && key.dp[1] != 0 && key.dp[1] < 0x80);
@@ -3549,6 +3580,19 @@ static void test_keyfile_numbers_with_zeros_in_front_are_written_short(void)
     CHECK(memcmp(v[KEY_DP].bytes, key.dp + 1, 127) == 0);
     CHECK(v[KEY_QINV].len == 128 && v[KEY_D].len == 255);
     CHECK(memcmp(v[KEY_QINV].bytes, key.qinv, 128) == 0);
+    for (i = 0; i < 2; i++) {           /* lengths in a byte too many */
+        pem_bytes(&b, label, text);
+        at = 4 + 3 + (4 + 257) + 5 + (i == 0 ? 0 : (3 + 255) + 2 * (3 + 129));
+        CHECK(b.bytes[at + 1] == (i == 0 ? 0x81 : 127));
+        memmove(b.bytes + at + 2, b.bytes + at + 1, b.len++ - at - 1);
+        b.bytes[at + 1] = 0x81;
+        if (i == 0)
+            memcpy(b.bytes + at + 1, "\x82", 2);
+        b.bytes[2] = (uint8_t)((b.len - 4) >> 8);
+        b.bytes[3] = (uint8_t)(b.len - 4);
+        CHECK(key_read(&again, longer, put_pem(longer, label, &b))
+              == SC_ERR_KEY_FORMAT);
+    }
     spoil_the_stack();
     CHECK(key_read(&again, text, len) == SC_OK && same_key(&again, &key));
     len = openssh_pem(text, v, &v[KEY_N], 1, 77, "");
@@ -3641,7 +3685,7 @@ static void test_keyfile_refuses_other_sizes_and_exponents(void)
         size_t len;
         const char *bytes;
     } e[] = { { 1, "\1" }, { 1, "\3" }, { 1, "\x11" }, { 3, "\1\0\3" },
-              { 3, "\3\0\1" }, { 5, "\1\0\0\0\1" } };
+              { 3, "\3\0\1" }, { 5, "\1\0\0\0\1" }, { 2, "\0\x80" } };
     static test_number v[KEY_NUMBERS], good;
     static char text[6000];
     sc_private_key key;
@@ -3662,6 +3706,11 @@ static void test_keyfile_refuses_other_sizes_and_exponents(void)
         put_blob(&blob, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
         CHECK(sc_key_blob_read(&pub, blob.bytes, blob.len) == SC_ERR_KEY_SIZE);
     }
+    v[KEY_N].bytes[1] = 0x80;           /* just large enough */
+    v[KEY_N].len = 257;
+    blob.len = 0;
+    put_blob(&blob, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
+    CHECK(sc_key_blob_read(&pub, blob.bytes, blob.len) == SC_OK);
     v[KEY_N] = good;
     memset(&blob, 0, sizeof blob);
     for (blob.len = 4096; blob.len <= 4097; blob.len++)     /* room for 4096 */
@@ -3708,6 +3757,12 @@ static void test_keyfile_refuses_der_that_is_not_der(void)
         CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_FORMAT);
         v[i] = good;
     }
+    good = v[KEY_E];                    /* a zero in front of two digits */
+    v[KEY_E].len = 2;
+    v[KEY_E].bytes[0] = 0;
+    v[KEY_E].bytes[1] = 0x7f;
+    CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_FORMAT);
+    v[KEY_E] = good;
     v[KEY_VERSION].bytes[0] = 1;            /* more than two primes */
     CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_FORMAT);
     v[KEY_VERSION].bytes[0] = 0;
@@ -3771,6 +3826,9 @@ static void test_keyfile_refuses_openssh_files_that_contradict_themselves(void)
     (void)openssh_pem(text, v, &v[KEY_N], 1, 77, "c");
     pem_bytes(&b, label, text);
     put_number(&b, 0, 1);               /* a byte behind the private part */
+    CHECK(key_read(&key, text, put_pem(text, label, &b)) == SC_ERR_KEY_FORMAT);
+    pem_bytes(&b, label, refused_file[2].text);
+    b.bytes[0] ^= 1;                    /* encrypted, but not by OpenSSH */
     CHECK(key_read(&key, text, put_pem(text, label, &b)) == SC_ERR_KEY_FORMAT);
     other = v[KEY_N];
     flip(other.bytes, other.len, 100);
@@ -4080,11 +4138,13 @@ static void test_keyfile_refuses_every_bad_public_line(void)
     }
     b.len = 0;                          /* two types in one line */
     put_blob(&b, "ssh-dss", &v[KEY_E], &v[KEY_N]);
-    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "")) != SC_OK);
+    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, ""))
+          == SC_ERR_KEY_TYPE);
     b.len = 0;                          /* even, negative, zeros in front */
     v[KEY_N].bytes[256] ^= 1;
     put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
-    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "")) != SC_OK);
+    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, ""))
+          == SC_ERR_KEY_FORMAT);
     v[KEY_N].bytes[256] ^= 1;
     b.len = 0;
     v[KEY_N].bytes[0] = 0xff;
@@ -5247,6 +5307,7 @@ static const test_case test_cases_a[] = {
     TEST(bn_montgomery_agrees_with_slow_numbers),
     TEST(bn_powers_agree_with_square_and_multiply),
     TEST(bn_fast_powers_equal_the_portable_ones),
+    TEST(bn_fast_powers_with_moduli_near_the_top),
     TEST(rsa_keygen_makes_keys_as_fips_186_5_asks),
     TEST(rsa_key_generate_uses_the_system_and_tells_progress),
     TEST(rsa_keygen_refuses_sizes_outside_2048_to_4096_by_8),

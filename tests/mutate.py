@@ -254,8 +254,10 @@ def is_array_size(tokens, i):
 def change_constant(text, tokens, i):
     t = tokens[i]
     if t.kind == "number":
-        if [u.text for u in tokens[i - 3:i]] == ["(", "void", ")"]:
-            return                      # ((void)0): nothing, spelt another way
+        before = "".join([u.text for u in tokens[max(0, i - 5):i]])
+        if before.endswith("(void)") or re.search(r"sizeof[\w>.-]+\[$",
+                                                  before):
+            return      # ((void)0), sizeof x[0]: the same with another number
         digits = t.text.rstrip("uUlL")
         tail = t.text[len(digits):]
         n = int(digits, 16 if digits[:2] in ("0x", "0X") else
@@ -308,6 +310,7 @@ def change_statement(text, tokens, i):
 # Maj).
 EITHER_ORDER = {
     "memcmp": 0, "sc_bytes_equal": 0, "sc_bn_equal": 0, "sc_public_equal": 0,
+    "too_close": 0,
     "sc_bn_add": 1, "sc_bn_add_mod": 1, "PRODUCT": 0, "SHA256_ROUND": 1,
     "digits_mul": 1, "vec_mul": 1, "vec_mul_as": 1, "mul_add": 1,
     "_mm256_add_epi64": 0, "_mm256_mul_epu32": 0, "_mm256_and_si256": 0,
