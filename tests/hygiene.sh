@@ -70,7 +70,8 @@ if caught memory 'return p[0] == 7'  > "$scratch/log" 2>&1; then
         caught address 'return p[argc + 3]'
     claim "UndefinedBehaviorSanitizer catches a planted fault" \
         caught undefined 'return 2147483647 + argc + p[0] * 0'
-    claim "make test under both" suite address,undefined
+    claim "make test under both; no conversion changes a value unasked" \
+        suite address,undefined,implicit-conversion
 else
     skipped "sanitizers: clang has none here; libclang-rt-14-dev"
 fi
