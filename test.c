@@ -8045,6 +8045,11 @@ static void test_blocking_every_result_has_its_own_words(void)
     for (r = -200; r < 200; r++)
         n_known += strcmp(sc_strerror(r), sc_strerror(-9999)) != 0;
     CHECK((size_t)n_known == n && sc_strerror(-9999)[0] != '\0');
+    /* compiled programs know them by number: the last of each kind */
+    CHECK(SC_CLOSED == 2 && SC_ERR_INTERNAL == -5 && SC_ERR_LISTEN == -16);
+    CHECK(SC_ERR_TOO_LONG == -26 && SC_ERR_HOST_LINE == -36);
+    CHECK(SC_ERR_ANONYMOUS == -44 && SC_ERR_KEY_CHECK == -58);
+    CHECK(SC_EVENT_NONE == 0 && SC_EVENT_CLOSED == 4);
 }
 
 /* The server refuses in sc_accept; the client hears why, after M4. */
