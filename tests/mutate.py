@@ -870,8 +870,9 @@ def describe(m):
 def campaign(mutants, rows, args, explained, everything):
     """Judge the mutants that rows lacks, and add them to it."""
     random.Random(args.seed).shuffle(mutants)
-    todo = [m for m in mutants if m.key not in rows
-            or (args.again and rows[m.key][0] == "left")]
+    todo = [m for m in mutants
+            if rows.get(m.key, ("left", ""))[0] == "left"]
+    todo.sort(key=lambda m: m.key not in rows)  # tests may have been added since
     if not args.full:
         for m in todo:
             if explained.why(m) is not None:
@@ -977,8 +978,8 @@ def main():
     p.add_argument("--seed", default="1")
     p.add_argument("--files", default="", help="comma-separated")
     p.add_argument("--function", default="", help="only in this one")
-    p.add_argument("--results", help="a file to add to and to resume from")
-    p.add_argument("--again", action="store_true", help="retry what was left")
+    p.add_argument("--results", help="a file to add to and to resume from; "
+                   "what was left there is tried again first")
     p.add_argument("--quick", action="store_true",
                    help="only one build, only tests of less than 0.3 s")
     p.add_argument("--jobs", type=int, default=1)
