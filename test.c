@@ -7165,9 +7165,23 @@ static long test_broken_write(void *io, const void *buf, size_t len)
     return SC_ERR_TIMEOUT;
 }
 
+static int test_writes;         /* that still succeed */
+static long test_tired_write(void *io, const void *buf, size_t len)
+{
+    return test_writes-- > 0 ? test_wire_write(io, buf, len)
+                             : (long)SC_ERR_TIMEOUT;
+}
+
 static void test_blocking_error_of_the_transport_is_passed_on(void)
 {
     test_wire *w = &test_line;
+    CHECK(test_wire_open(0, TEST_CLIENT, 600, 0) == SC_ERR_SERVER_ENDED);
+    w->p = test_pair_at(0, 1);
+    w->left = 548;
+    w->back_at = w->back_len = 0;
+    test_writes = 1;                    /* M1, but not M3 */
+    CHECK(sc_connect_over(&test_conn, test_wire_read, test_tired_write, w,
+                          &w->p->client_options) == SC_ERR_TIMEOUT);
     CHECK(test_wire_open(0, TEST_CLIENT, 600, 0) == SC_ERR_SERVER_ENDED);
     w->p = test_pair_at(0, 1);
     CHECK(sc_connect_over(&test_conn, test_broken_read, test_wire_write, w,
@@ -7656,32 +7670,47 @@ static void test_blocking_timeout_ends_the_wait(void)
 #if TEST_POSIX
 
 /* Server: reads nothing, and what it says is wrong, cut off, altered, or right,
- * but late and slowly, or at once. */
+ * but late and slowly, or at once, or all that it will ever say. */
 static int test_spoil;
 static void test_speak_badly(int fd)
 {
     uint8_t record[25];
     size_t len = 0, i;
     CHECK(test_accept_fd(fd) == SC_OK);
-    CHECK(sc_seal(&test_conn.channel, 0, (const uint8_t *)"later", 5, record,
-                  &len) == SC_OK);
+    if (test_spoil == 6)
+        CHECK(sc_shut(&test_conn.channel, record, &len) == SC_OK);
+    else
+        CHECK(sc_seal(&test_conn.channel, test_spoil == 5,
+                      (const uint8_t *)"later", 5, record, &len) == SC_OK);
     record[0] = test_spoil == 0 ? 9 : record[0];
-    record[24] ^= test_spoil == 2;
-    for (i = 0; i < (test_spoil == 1 ? 13 : 25); i++) {
+    record[len - 1] ^= test_spoil == 2;
+    for (i = 0; i < (test_spoil == 1 ? 13 : len); i++) {
         CHECK(write(fd, record + i, 1) == 1);
         if (test_spoil == 3)
             test_sleep_ms(10);
     }
     if (test_spoil == 1)
-        close(fd);
+        shutdown(fd, SHUT_WR);
+    if (test_spoil == 5)
+        CHECK(sc_send(&test_conn, "later", 5) == SC_OK);
     for (;;)
         pause();
 }
 
-/* What sc_send takes in while it waits is judged as sc_recv would judge it. */
+static void test_hear_end(void *ctx, int result, const uint8_t *data,
+                          size_t data_len)
+{
+    (void)data;
+    CHECK(result == SC_CLOSED && data_len == 0);
+    ++*(size_t *)ctx;
+}
+
+/* What sc_send takes in while it waits is judged as sc_recv would judge it, and
+ * goes on where sc_recv left off. */
 static void test_blocking_errors_are_found_while_sending(void)
 {
     static const int want[] = { SC_ERR_FRAME, SC_ERR_CUT_OFF, SC_ERR_RECORD,
+                                SC_ERR_TIMEOUT, SC_ERR_TIMEOUT,
                                 SC_ERR_TIMEOUT, SC_ERR_TIMEOUT };
     size_t total, i, len;
     for (i = 0; i < sizeof want / sizeof *want; i++) {
@@ -7691,9 +7720,17 @@ static void test_blocking_errors_are_found_while_sending(void)
         test_pair_at(0, 1);
         pid = test_spawn(test_speak_badly, &fd);
         CHECK(test_connect_fd(fd) == SC_OK);
-        sc_set_timeout(&test_conn, i < 3 ? 20000 : 300);
+        sc_set_timeout(&test_conn, i < 3 ? 20000 : i < 5 ? 300 : 100);
         total = sizeof test_big[1] - 5;         /* and 5 bytes end it */
         sc_set_on_data(&test_conn, test_gather, &total);
+        if (i == 5) {           /* two of ten are taken before */
+            CHECK(sc_recv(&test_conn, test_big[1], 2, &len) == SC_MORE);
+            total -= 3;
+        }
+        if (i == 6) {
+            sc_set_on_data(&test_conn, test_hear_end, &total);
+            total = sizeof test_big[1] - 1;
+        }
         if (i == 4) {           /* a wait that is over, though all is there */
             while (recv(fd, test_big[1], 25, MSG_PEEK) < 25)
                 test_sleep_ms(1);
@@ -7703,7 +7740,8 @@ static void test_blocking_errors_are_found_while_sending(void)
             CHECK(sc_send(&test_conn, test_big[0], sizeof test_big[0])
                   == want[i]);
             CHECK(total == sizeof test_big[1] - (i < 3 ? 5 : 0));
-            CHECK(i < 3 || test_is_zero(test_conn.in + 4, 5));  /* wiped */
+            CHECK(i < 3 || i == 6
+                  || test_is_zero(test_conn.in + 4, 5));        /* wiped */
             CHECK(sc_send(&test_conn, "x", 1) == want[i]);
         }
         test_kill(pid);
