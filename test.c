@@ -4907,6 +4907,7 @@ static int test_pair_start(test_pair *p)
     int r;
     for (r = 0; r < 2; r++)             /* what was there does not matter */
         memset(&p->end[r].ch, 0xaa, sizeof p->end[r].ch);
+    memset(&p->server, 0xaa, sizeof p->server);
     r = sc_server_init_with(&p->server, &p->server_options, p->short_key, 1000);
     p->at = 1;
     if (r == SC_OK)
@@ -6719,6 +6720,7 @@ static void test_server_key_turns_over_when_it_is_old(void)
     sc_channel ch;
     CHECK(test_tick(s, 1000) > 0 && test_tick(s, 1000) <= 60000);
     CHECK(test_tick(s, 60000) > 0 && test_tick(s, 60000) <= 1000);
+    CHECK(test_tick(s, 60700) > 0 && test_tick(s, 60700) <= 300);
     test_visit(s, &ch);
     sc_end(&ch);
     CHECK(sc_server_tick(s, 61000, &wait_ms) == SC_OK && wait_ms == 0);
@@ -6740,10 +6742,10 @@ static void test_server_key_turns_over_when_it_was_shown_often(void)
 {
     sc_server *s = test_server_init(0, 3);
     sc_public_key old = s->short_key[s->current].key.pub;
+    unsigned wait_ms = 99;
     sc_channel ch[4];
     int i;
     for (i = 0; i < 4; i++) {
-        unsigned wait_ms = 99;
         test_visit(s, &ch[i]);
         sc_end(&ch[i]);
         if (i == 2)             /* it is time, yet the fourth sees it still */
@@ -6752,6 +6754,7 @@ static void test_server_key_turns_over_when_it_was_shown_often(void)
         CHECK(sc_server_tick(s, 1000, &wait_ms) == SC_OK && wait_ms > 0);
         CHECK(sc_public_equal(&old, &s->short_key[s->current].key.pub));
     }
+    CHECK(sc_server_tick(s, 1000, &wait_ms) == SC_OK && wait_ms == 0);
     test_visit(s, &ch[3]);
     sc_end(&ch[3]);
     CHECK(test_tick(s, 1000) > 0);
@@ -6820,6 +6823,8 @@ static void test_server_key_in_flight_is_counted_exactly(void)
     sc_short_key *k = &s->short_key[s->current];
     test_pair *p = &test_now;
     sc_channel other[2];
+    CHECK(s->options.short_key_ms == 3600000);
+    CHECK(s->options.short_key_uses == 65536);
     test_visit(s, &other[0]);
     test_visit(s, &other[1]);
     CHECK(k->shown == 2 && k->in_flight == 2);
@@ -6872,6 +6877,15 @@ static void test_server_key_stays_when_random_bytes_fail(void)
     CHECK(sc_public_equal(&old, &s->short_key[s->current].key.pub));
     CHECK(sc_server_accept(&ch, s) == SC_OK);
     sc_end(&ch);
+    ((test_random *)s->random_ctx)->fail_after = 3;     /* on the way */
+    for (i = 0, r = SC_OK; i < 1000 && r == SC_OK; i++)
+        r = sc_server_tick(s, 3000, &wait_ms);
+    CHECK(r == SC_ERR_RANDOM);
+    CHECK(sc_public_equal(&old, &s->short_key[s->current].key.pub));
+    ((test_random *)s->random_ctx)->fail_after = -1;    /* and in the end */
+    CHECK(test_tick(s, 3000) > 0);
+    CHECK(!sc_public_equal(&old, &s->short_key[s->current].key.pub));
+    CHECK(sc_key_check(&s->short_key[s->current].key) == SC_OK);
     sc_server_end(s);
     CHECK(test_is_zero(s, sizeof *s));
 }
@@ -7063,6 +7077,10 @@ static void test_blocking_message_may_be_sent_in_parts(void)
     CHECK(sc_send(&test_conn, "", 0) == SC_OK);
     CHECK(sc_recv_whole(&test_conn, test_big[1], 30000, &len) == SC_OK);
     CHECK(len == 20003 && memcmp(test_big[0], test_big[1], len) == 0);
+    CHECK(sc_send_part(&test_conn, test_big[0], 20) == SC_OK);
+    CHECK(sc_send(&test_conn, "", 0) == SC_OK);        /* the room is full */
+    CHECK(sc_recv_whole(&test_conn, test_big[1], 20, &len) == SC_OK);
+    CHECK(len == 20 && memcmp(test_big[0], test_big[1], len) == 0);
     CHECK(sc_send_part(&test_conn, "no end", 6) == SC_OK);
     CHECK(sc_close(&test_conn) == SC_ERR_STATE);
     CHECK(test_line.peer_result == SC_ERR_PEER_INTERNAL);
@@ -7239,6 +7257,9 @@ static void test_blocking_transport_that_lies_has_failed(void)
 static void test_blocking_calls_on_no_connection_are_harmless(void)
 {
     size_t len = 9;
+#ifndef SC_NO_OS
+    int has_no_input = test_is_closed(0);
+#endif
     memset(&test_conn, 0, sizeof test_conn);
     CHECK(sc_send(&test_conn, "x", 1) == SC_ERR_STATE);
     CHECK(sc_send_part(&test_conn, "x", 1) == SC_ERR_STATE);
@@ -7249,6 +7270,9 @@ static void test_blocking_calls_on_no_connection_are_harmless(void)
     CHECK(len == 0 && sc_fd(&test_conn) == -1 && !sc_pending(&test_conn));
     CHECK(sc_close(&test_conn) == SC_OK);
     CHECK(test_is_zero(&test_conn, sizeof test_conn));
+#ifndef SC_NO_OS
+    CHECK(test_is_closed(0) == has_no_input);   /* which is no socket of it */
+#endif
 }
 
 /* What was handed out is in the caller's buffer and nowhere else. */
@@ -7270,6 +7294,7 @@ static void test_blocking_recv_keeps_no_plaintext(void)
     CHECK(sc_recv(&test_conn, test_big[1], 60, &len) == SC_ERR_RECORD);
     CHECK(test_is_zero(test_conn.in, sizeof test_conn.in));
     CHECK(test_line.peer_result == SC_ERR_PEER_PROTOCOL);       /* at once */
+    CHECK(sc_finish(&test_conn) == SC_ERR_RECORD);
     sc_close(&test_conn);
 }
 
@@ -7343,6 +7368,7 @@ static void test_blocking_closed_is_said_again(void)
     CHECK(test_wire_open(0, TEST_CLIENT, 1000, (size_t)-1) == SC_OK);
     CHECK(sc_finish(&test_conn) == SC_OK);
     CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_CLOSED);
+    CHECK(!sc_pending(&test_conn));
     CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_CLOSED && len == 0);
     CHECK(sc_recv_whole(&test_conn, test_big[1], 9, &len) == SC_CLOSED);
     CHECK(sc_close(&test_conn) == SC_OK);
@@ -7791,6 +7817,8 @@ static void test_blocking_last_words_are_found_when_sending_fails(void)
             CHECK(sc_close(&test_conn) == SC_ERR_IO);
         } else {
             CHECK(sc_send(&test_conn, "x", 1) == want[test_last_words]);
+            CHECK(sc_recv(&test_conn, test_big[1], 9, &len)
+                  == want[test_last_words]);
             CHECK(sc_close(&test_conn) == want[test_last_words]);
         }
     }
