@@ -5981,6 +5981,16 @@ static void test_handshake_key_is_looked_up_only_after_m5(void)
     CHECK(test_pair_ready(1)->n_judged == 1);
 }
 
+/* The frame that ends the handshake is told as that, to each side. */
+static void test_handshake_end_is_an_event(void)
+{
+    test_pair *p = test_pair_at(1, 4);
+    CHECK(test_pair_run(p, 5) == SC_OK);
+    CHECK(p->end[TEST_CLIENT].event.kind == SC_EVENT_READY);
+    CHECK(test_pair_run(p, 6) == SC_OK);
+    CHECK(p->end[TEST_SERVER].event.kind == SC_EVENT_READY);
+}
+
 /* M5 and the first record come together; without M5 there is no record. */
 static void test_handshake_record_is_not_taken_before_m5(void)
 {
@@ -8751,6 +8761,7 @@ static const test_case test_cases_b[] = {
     TEST(handshake_new_host_is_remembered_only_after_m4),
 #endif
     TEST(handshake_key_is_looked_up_only_after_m5),
+    TEST(handshake_end_is_an_event),
     TEST(handshake_record_is_not_taken_before_m5),
     TEST(handshake_anonymous_is_refused_after_m4_if_keys_are_due),
     TEST(handshake_unlisted_key_is_refused_after_m5),
