@@ -8489,7 +8489,7 @@ static void test_go(int fd)
 }
 
 /* Nothing can be sent to a peer that has gone, but what it said last is found:
- * why it went, or data, which stay to be received.  All that by descriptor 0. */
+ * why it went, or data, which stay to be received.  All by descriptor 0. */
 static void test_blocking_last_words_are_found_when_sending_fails(void)
 {
     static const int want[] = { SC_ERR_REFUSED, SC_ERR_IO, SC_ERR_CUT_OFF };

@@ -872,7 +872,7 @@ def campaign(mutants, rows, args, explained, everything):
     random.Random(args.seed).shuffle(mutants)
     todo = [m for m in mutants
             if rows.get(m.key, ("left", ""))[0] == "left"]
-    todo.sort(key=lambda m: m.key not in rows)  # tests may have been added since
+    todo.sort(key=lambda m: m.key not in rows)   # there may be new tests
     if not args.full:
         for m in todo:
             if explained.why(m) is not None:
