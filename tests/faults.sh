@@ -248,8 +248,9 @@ row "control: half a line of known_hosts is left" bad_calls secchan.c \
 row "control: a key file's text is not wiped" bad_calls secchan.c \
     's/sc_wipe(text, sizeof text);/(void)text;/' sc_key_load "secret"
 row "control: a descriptor is not closed after an error" bad_calls secchan.c \
-    '/^static int os_read_private/,/^}/
-        s/(void)os_close_file(fd);/if (e == SC_OK) &/' \
+    '/^static int os_read_private/,/^}/ {
+        s/(void)os_close_file(fd);/if (e == SC_OK) &/
+    }' \
     sc_key_load "descriptor"
 row "control: a read error ends the list, as if it were whole" bad_calls \
     secchan.c 's/    if (n < 0)$/    if (n < -1)/;
