@@ -917,11 +917,12 @@ def control(work, mutants, seed):
              ("same code", "elsewhere")),
             ("%d mutants of sc_bn_add: killed, or no code" % len(wrong), wrong,
              ("killed", "no code"))):
-        found = [work.verdict(m)[0] for m in tried]
-        fine = verdict[0] in found and all(f in verdict for f in found)
+        found = [(m.function, *work.verdict(m)) for m in tried]
+        bad = [f for f in found if f[1] not in verdict]
+        fine = not bad and any(f[1] == verdict[0] for f in found)
         print("%s: control: %s" % ("ok" if fine else "FAILED", claim))
         if not fine:
-            sys.exit("control: %s" % ", ".join(found))
+            sys.exit("control: %s" % "; ".join(" ".join(f) for f in bad))
 
 
 def copy_sources(scratch):
