@@ -6,7 +6,8 @@
 #          SC_FUZZ_SECONDS=N  for each target: 60 by default, 600 with SC_FULL=1
 #          SC_JOBS=N           targets at a time; by default one a processor
 #          SC_FUZZ_CORPUS=DIR  keep the inputs there, and go on from them
-#          SC_SEED=N           libFuzzer's seed
+#          SC_SEED=N           libFuzzer's seed: by default 1, so that a run can
+#                              be repeated; with SC_FULL=1 a new one
 #          SC_FUZZ_KEEP=DIR    where inputs that fail are kept; else they are
 #                              only printed, in base64
 # Cases:   each target runs and finds nothing; and each, given a library or demo
@@ -26,9 +27,10 @@ fi
 seconds=${SC_FUZZ_SECONDS:-60}
 if [ -n "${SC_FULL:-}" ]; then
     seconds=${SC_FUZZ_SECONDS:-600}
+    SC_SEED=${SC_SEED:-$(od -An -N 3 -t u4 /dev/urandom | tr -d ' ')}
 fi
 jobs=${SC_JOBS:-$(nproc 2> /dev/null || echo 1)}
-seed=${SC_SEED:-$(od -An -N 3 -t u4 /dev/urandom | tr -d ' ')}
+seed=${SC_SEED:-1}
 corpus=${SC_FUZZ_CORPUS:-$scratch/corpus}
 keep=${SC_FUZZ_KEEP:-}
 cc=clang
