@@ -822,7 +822,7 @@ static int os_open_append(const char *path)
         return fd;
     memcpy(folder, path, folder_len - 1);       /* but for the slash */
     folder[folder_len - 1] = '\0';
-    (void)os_make_folder(folder);       /* or the next call says why not */
+    (void)os_make_folder(folder);       /* without it, the next call fails */
     return os_open(path, flags, 0600);
 }
 
