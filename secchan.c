@@ -817,12 +817,11 @@ static int os_open_append(const char *path)
     size_t folder_len = (size_t)(os_file_name(path) - path);
     int flags = O_RDWR | O_APPEND | O_CREAT;
     int fd = os_open(path, flags, 0600);
-    if (fd >= 0 || errno != ENOENT || folder_len == 0
-        || folder_len > sizeof folder)
-        return fd;
-    memcpy(folder, path, folder_len - 1);       /* but for the slash */
-    folder[folder_len - 1] = '\0';
-    (void)os_make_folder(folder);       /* without it, the next call fails */
+    if (fd >= 0 || errno != ENOENT || folder_len - 1 >= sizeof folder)
+        return fd;                      /* no folder is named: 0 - 1 wraps */
+    (void)snprintf(folder, sizeof folder, "%.*s", (int)folder_len - 1, path);
+    if (os_make_folder(folder) != 0 && errno != EEXIST)
+        return -1;                      /* it may exist by now */
     return os_open(path, flags, 0600);
 }
 

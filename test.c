@@ -4883,12 +4883,58 @@ static void test_hosts_remember_writes_no_other_key(void)
     errno = 0;
     CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_FILE);
     CHECK(errno == ENOENT && known.is_new);
+    known.path = "";                    /* nor is there one to make */
+    errno = 0;
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_FILE);
+    CHECK(errno == ENOENT && known.is_new);
+    if (!test_reads_anything()) {       /* the folder's error, not the file's */
+        CHECK(chmod(test_folder, 0500) == 0);
+        known.path = in_folder("new/hosts");
+        CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_FILE);
+        CHECK(errno == EACCES && known.is_new);
+        CHECK(chmod(test_folder, 0700) == 0);
+    }
+    folder_end();
+}
+
+/* Slashes, of which two are one, make a folder's name any length. */
+static void test_hosts_remember_makes_folders_of_names_of_1023(void)
+{
+    static char path[1100];
+    sc_known_hosts known;
+    sc_channel ch;
+    size_t len;
+    if (pathconf("/", _PC_PATH_MAX) < (long)sizeof path) {
+        test_skip("paths are shorter here");
+        return;
+    }
+    if (!folder_begin())
+        return;
+    CHECK(hosts_judge(&known, NULL, 1) == SC_OK);
+    channel_of_host(&ch, 1);
+    known.path = path;
+    for (len = 1025; len >= 1023; len--) {      /* with the last slash */
+        (void)strcpy(path, in_folder("new"));
+        memset(path + strlen(path), '/', len - strlen(path));
+        (void)strcpy(path + len, "hosts");
+        CHECK(sc_known_hosts_remember(&known, &ch)
+              == (len > 1024 ? SC_ERR_FILE : SC_OK));
+        CHECK(file_is_missing("new") == (len > 1024));
+        (void)test_remove(in_folder("new/hosts"));
+        (void)test_remove(in_folder("new"));
+        known.is_new = 1;
+    }
     folder_end();
 }
 
 #else
 
 static void test_hosts_remember_writes_no_other_key(void)
+{
+    test_skip("it is written for POSIX");
+}
+
+static void test_hosts_remember_makes_folders_of_names_of_1023(void)
 {
     test_skip("it is written for POSIX");
 }
@@ -5369,6 +5415,7 @@ static const test_case test_cases_a[] = {
     TEST(hosts_remember_writes_a_line_only_when_it_should),
     TEST(hosts_remember_writes_the_longest_line_whole),
     TEST(hosts_remember_writes_no_other_key),
+    TEST(hosts_remember_makes_folders_of_names_of_1023),
     TEST(hosts_remember_begins_a_new_line),
     TEST(hosts_authorized_keys_file_lets_in_and_complains),
     TEST(hosts_and_keyfile_calls_leave_no_file_open),
