@@ -9,7 +9,7 @@
 # Says:    per file: tried; killed; same code (gcc -O2 makes the same of it); no
 #          code (does not compile); explained (survives, and mutants.txt says
 #          why that is no fault); left (survives), each in a line of its own.
-#          It fails if more than one in ten of those that differ are left.
+#          It fails if one is left.
 # Needs:   python3, gcc, gcov, objcopy, Linux on x86-64
 # Debian: gcc binutils python3
 
