@@ -44,13 +44,16 @@ typedef struct {
     uint8_t seed[32];
     uint32_t counter;
     int fail_after;             /* calls that still succeed; -1: all */
+    int recovers;               /* only one fails */
 } test_random;
 
 static int test_random_bytes(void *ctx, uint8_t *out, size_t len)
 {
     test_random *r = (test_random *)ctx;
-    if (r->fail_after == 0)
+    if (r->fail_after == 0) {
+        r->fail_after = r->recovers ? -1 : 0;
         return SC_ERR_RANDOM;
+    }
     if (r->fail_after > 0)
         r->fail_after--;
     while (len > 0) {
@@ -77,6 +80,7 @@ static void test_random_init(test_random *r, const char *seed)
     sc_sha256_end(&s, r->seed);
     r->counter = 0;
     r->fail_after = -1;
+    r->recovers = 0;
 }
 
 /* Hex digits (spaces are passed over) to bytes; says how many. */
@@ -4531,6 +4535,7 @@ static void test_hosts_line_means_what_it_says(void)
         { "other,exam*.org %O", SC_ERR_HOST_LINE },
         { "*.org,!example.org %K", SC_ERR_HOST_LINE },
         { "!example.org,example.org %K", SC_ERR_HOST_LINE },
+        { "!other,example.org %K", SC_ERR_HOST_LINE },
         { "@cert-authority * %K", SC_ERR_HOST_LINE },
         { "@cert-authority example.org %K", SC_ERR_HOST_LINE },
         { "@cert-authority *.org %O", SC_ERR_HOST_LINE },
@@ -6091,7 +6096,8 @@ static void test_handshake_frame_cut_at_every_byte_is_an_error(void)
                 memcpy(frame, p->m[at], len < p->m_len[at] ? len
                                                            : p->m_len[at]);
                 out_len = 0;
-                CHECK(sc_input(&ch, frame, len, &event, out, &out_len) < 0);
+                CHECK(sc_input(&ch, len > 0 ? frame : NULL, len, &event, out,
+                               &out_len) == SC_ERR_FRAME);
                 CHECK(out_len == 0 && !sc_ready(&ch));
             }
         }
@@ -6117,7 +6123,7 @@ static void test_handshake_no_record_leaves_before_its_last_frame(void)
         const test_moment *m = &test_moments[i];
         sc_channel *ch = &test_pair_then(m)->end[m->side].ch;
         uint8_t out[64];
-        size_t len = 0;
+        size_t len = 9;
         int r = sc_seal(ch, 0, (const uint8_t *)"early", 5, out, &len);
         CHECK(r == (m->may_send ? SC_OK : SC_ERR_STATE));
         CHECK(len == (m->may_send ? 25u : 0u));
@@ -6170,7 +6176,8 @@ static void test_trace_log(void *ctx, const char *sender, const char *name,
     log->said[log->n].sender = sender;
     log->said[log->n].name = name;
     log->said[log->n].len = len;
-    memcpy(log->said[log->n].first, bytes, len < 32 ? len : 32);
+    if (len > 0)
+        memcpy(log->said[log->n].first, bytes, len < 32 ? len : 32);
     test_sha256(log->said[log->n++].digest, bytes, len);
 }
 
@@ -6204,8 +6211,8 @@ static void test_handshake_both_ends_trace_the_same_conversation(void)
           "session_id" }
     };
     static const char *const senders[3] = { "client", "server", "both" };
-    static const char *const of_record[5] = { "DATA header", "DATA_MORE header",
-        "CLOSE header", "plaintext", "ciphertext" };
+    static const char *const of_record[6] = { "DATA header", "DATA_MORE header",
+        "CLOSE header", "plaintext", "ciphertext", "tag" };
     static test_log log[2];
     test_pair *p = test_pair_init(1);
     int i, k, side, n[2] = {0, 0};
@@ -6232,7 +6239,7 @@ static void test_handshake_both_ends_trace_the_same_conversation(void)
                     printf("    %s\n", names[i][k]);
                 n[side]++;
             }
-    for (k = 0; k < 5; k++)
+    for (k = 0; k < 6; k++)
         for (i = 0; i < (k < 3 ? 2 : 6); i++) {
             const char *sender = k < 3 ? senders[i] : senders[i < 2 ? 0
                                                     : i < 4 ? 1 : i - 4];
@@ -6242,16 +6249,31 @@ static void test_handshake_both_ends_trace_the_same_conversation(void)
             const uint8_t *b = test_traced(&log[1], of_record[k], sender, i,
                                            &b_len);
             if (!CHECK(a != NULL && b != NULL && a_len == b_len
-                       && memcmp(a, b, 32) == 0))
+                       && memcmp(a, b, 32) == 0 && (k < 5 || a_len == 16)))
                 printf("    %s %d\n", of_record[k], i);
         }
-    for (i = 0; i < 6; i++) {
-        size_t len = 0;
-        int sender = i < 2 ? 0 : i < 4 ? 1 : i - 4;
-        CHECK(test_traced(&log[0], "tag", senders[sender], i, &len) != NULL);
-        CHECK(len == 16);
-    }
     CHECK(log[0].n == (size_t)n[0] + 24 && log[1].n == (size_t)n[1] + 24);
+}
+
+/* A client that names no key has no secret of its own, and proves nothing. */
+static void test_handshake_without_client_key_traces_nothing_of_one(void)
+{
+    static const char *const absent[] = { "s3", "Q", "M5 CLIENT_CONFIRM header",
+                                          "proof box" };
+    static test_log log[2];
+    test_pair *p = test_pair_init(0);
+    size_t side, i, k;
+    memset(log, 0, sizeof log);
+    p->client_options.trace = p->server_options.trace = test_trace_log;
+    p->client_options.trace_ctx = &log[TEST_CLIENT];
+    p->server_options.trace_ctx = &log[TEST_SERVER];
+    CHECK(test_pair_start(p) == SC_OK && test_pair_run(p, 5) == SC_OK);
+    for (side = 0; side < 2; side++) {
+        CHECK(log[side].n > 20);
+        for (i = 0; i < log[side].n; i++)
+            for (k = 0; k < sizeof absent / sizeof *absent; k++)
+                CHECK(strcmp(log[side].said[i].name, absent[k]) != 0);
+    }
 }
 
 static void test_handshake_first_error_sticks(void)
@@ -6266,6 +6288,7 @@ static void test_handshake_first_error_sticks(void)
         CHECK(sc_frame_len(&e->ch, frame, &len) == SC_ERR_TOO_LONG);
         CHECK(sc_input(&e->ch, frame, 4, &e->event, out, &len)
               == SC_ERR_TOO_LONG);
+        len = 9;
         CHECK(sc_seal(&e->ch, 0, frame, 1, out, &len) == SC_ERR_TOO_LONG);
         CHECK(sc_eof(&e->ch) == SC_ERR_TOO_LONG && len == 0);
         sc_end(&e->ch);
@@ -6289,6 +6312,7 @@ static void test_handshake_calls_out_of_place_are_named_so(void)
     CHECK(sc_frame_len(&ch, frame, &len) == SC_ERR_STATE && len == 0);
     len = 9;
     CHECK(sc_input(&ch, frame, 4, &event, out, &len) == SC_ERR_STATE);
+    CHECK(sc_input(&ch, frame, 3, &event, out, &len) == SC_ERR_STATE);
     CHECK(len == 0 && sc_seal(&ch, 0, frame, 1, out, &len) == SC_ERR_STATE);
     CHECK(sc_peer_key(&ch) == NULL && sc_session_id(&ch) == NULL);
     CHECK(test_is_zero(&ch, sizeof ch));
@@ -6463,24 +6487,24 @@ static void test_handshake_reflected_frame_is_an_error(void)
     }
 }
 
-/* Each draw of either side fails in its turn. */
+/* Each draw of either side fails in its turn, with all behind it or alone. */
 static void test_handshake_ends_when_random_bytes_fail(void)
 {
-    int keyed, side, n;
-    for (keyed = 0; keyed < 2; keyed++) {
-        for (side = 0; side < 2; side++) {
-            for (n = 0; n < 100; n++) {
-                test_pair *p = test_pair_at(keyed, 1);
-                int r;
-                p->end[side].source.blinding.fail_after = n;
-                r = test_pair_run(p, test_last(keyed));
-                if (r == SC_OK)
-                    break;
-                CHECK(r == SC_ERR_RANDOM && (p->at - 1) % 2 == side);
-                CHECK(test_ended_silently(p, side, SC_ERR_RANDOM));
-            }
-            CHECK(n >= (side == TEST_CLIENT ? 4 : 3) && n < 100);
+    int which, n;
+    for (which = 0; which < 8; which++) {
+        int keyed = which & 1, side = which >> 1 & 1;
+        for (n = 0; n < 100; n++) {
+            test_pair *p = test_pair_at(keyed, 1);
+            int r;
+            p->end[side].source.blinding.fail_after = n;
+            p->end[side].source.blinding.recovers = which >> 2;
+            r = test_pair_run(p, test_last(keyed));
+            if (r == SC_OK)
+                break;
+            CHECK(r == SC_ERR_RANDOM && (p->at - 1) % 2 == side);
+            CHECK(test_ended_silently(p, side, SC_ERR_RANDOM));
         }
+        CHECK(n >= (side == TEST_CLIENT ? 4 : 3) && n < 100);
     }
 }
 
@@ -6662,14 +6686,20 @@ static void test_handshake_key_is_looked_up_only_after_m5(void)
     CHECK(test_pair_ready(1)->n_judged == 1);
 }
 
-/* The frame that ends the handshake is told as that, to each side. */
+/* The frame that ends the handshake is told as that, to each side, and no other
+ * is. */
 static void test_handshake_end_is_an_event(void)
 {
-    test_pair *p = test_pair_at(1, 4);
-    CHECK(test_pair_run(p, 5) == SC_OK);
-    CHECK(p->end[TEST_CLIENT].event.kind == SC_EVENT_READY);
-    CHECK(test_pair_run(p, 6) == SC_OK);
-    CHECK(p->end[TEST_SERVER].event.kind == SC_EVENT_READY);
+    int keyed, at;
+    for (keyed = 0; keyed < 2; keyed++) {
+        test_pair *p = test_pair_at(keyed, 1);
+        for (at = 2; at <= test_last(keyed); at++) {
+            CHECK(test_pair_run(p, at) == SC_OK);
+            CHECK(p->end[(at - 1) % 2].event.kind
+                  == (at >= test_last(keyed) - 1 ? SC_EVENT_READY
+                                                 : SC_EVENT_NONE));
+        }
+    }
 }
 
 /* M5 and the first record come together; without M5 there is no record. */
@@ -7187,7 +7217,8 @@ static void test_records_cut_at_every_byte_are_errors(void)
             CHECK(e->event.kind == SC_EVENT_NONE);
             CHECK(test_reason(p, TEST_SERVER) == -1);
             e->ch = ch;
-            CHECK(sc_input(&e->ch, record, cut, &e->event, out, &out_len) < 0);
+            CHECK(sc_input(&e->ch, record, cut, &e->event, out, &out_len)
+                  == SC_ERR_FRAME);
             CHECK(e->event.kind == SC_EVENT_NONE);
             if (cut >= 20 && record[0] == 6) {
                 e->ch = ch;
@@ -7412,6 +7443,7 @@ static void test_server_key_turns_over_when_it_is_old(void)
     CHECK(test_tick(s, 1000) > 0 && test_tick(s, 1000) <= 60000);
     CHECK(test_tick(s, 60000) > 0 && test_tick(s, 60000) <= 1000);
     CHECK(test_tick(s, 60700) > 0 && test_tick(s, 60700) <= 300);
+    CHECK(test_tick(s, 60999) == 1);
     test_visit(s, &ch);
     sc_end(&ch);
     CHECK(sc_server_tick(s, 61000, &wait_ms) == SC_OK && wait_ms == 0);
@@ -7485,17 +7517,23 @@ static void test_server_old_key_lives_until_its_handshakes_are_over(void)
  * a newer key has come to the same place. */
 static void test_server_old_key_goes_though_its_handshake_was_forgotten(void)
 {
-    int next;
-    for (next = 0; next < 2; next++) {
+    int which;
+    for (which = 0; which < 4; which++) {
+        int next = which & 1, slot;
         sc_server *s = test_server_init(1000, 0);
         test_pair *p = &test_now;
-        int slot = s->current;
+        uint64_t later = 0;
+        if (which >= 2) {               /* the key is not the first */
+            CHECK(test_tick(s, 2000) > 0 && s->current == 1);
+            later = 1000;
+        }
+        slot = s->current;
         CHECK(test_pair_run(p, 3) == SC_OK && s->current == slot);
-        CHECK(test_tick(s, 2000) > 0 && s->current == !slot);
-        CHECK(test_tick(s, 61999) > 0 && s->short_key[slot].is_alive);
+        CHECK(test_tick(s, later + 2000) > 0 && s->current == !slot);
+        CHECK(test_tick(s, later + 61999) > 0 && s->short_key[slot].is_alive);
         if (!next)
             s->options.short_key_ms = 3600000;
-        CHECK(test_tick(s, 62000) > 0);
+        CHECK(test_tick(s, later + 62000) > 0);
         CHECK(next ? s->current == slot
                    : test_is_zero(&s->short_key[slot],
                                   sizeof s->short_key[0]));
@@ -7740,6 +7778,7 @@ static void test_blocking_recv_hands_out_messages_in_pieces(void)
 {
     static const size_t sizes[] = {0, 1, 2, 3, 7, 16384, 16385, 32768, 33000};
     size_t i, n, len = 9;
+    test_big_fill();
     CHECK(test_wire_open(0, TEST_CLIENT, 1000, (size_t)-1) == SC_OK);
     for (n = 1; n <= 7; n += 2) {
         for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -8005,9 +8044,9 @@ static void test_blocking_recv_whole_gives_no_half(void)
     CHECK(sc_recv_whole(&test_conn, test_big[1], 9, &len) == SC_ERR_STATE);
     CHECK(sc_send(&test_conn, "last", 4) == SC_OK);
     CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_OK && len == 4);
-    CHECK(sc_send_part(&test_conn, "first", 5) == SC_OK);
+    CHECK(sc_send_part(&test_conn, "1", 1) == SC_OK);
     test_conn.read = test_broken_read;
-    test_line.left = 26;                /* the first part, and a byte */
+    test_line.left = 22;                /* the first part, and a byte */
     CHECK(sc_send(&test_conn, "last", 4) == SC_OK);
     CHECK(sc_recv_whole(&test_conn, test_big[1], 9, &len) == SC_ERR_IO);
     test_conn.read = test_wire_read;
@@ -8062,6 +8101,9 @@ static void test_blocking_closed_is_said_again(void)
     CHECK(!sc_pending(&test_conn));
     CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_CLOSED && len == 0);
     CHECK(sc_recv_whole(&test_conn, test_big[1], 9, &len) == SC_CLOSED);
+    test_conn.read = test_broken_read;  /* and nobody has to be asked */
+    test_line.left = 0;
+    CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_CLOSED && len == 0);
     CHECK(sc_close(&test_conn) == SC_OK);
     CHECK(sc_close(&test_conn) == SC_OK);
 }
@@ -9417,6 +9459,7 @@ static const test_case test_cases_b[] = {
     TEST(handshake_is_session_txt_byte_for_byte),
     TEST(handshake_is_session_odd_sizes_txt_byte_for_byte),
     TEST(handshake_both_ends_trace_the_same_conversation),
+    TEST(handshake_without_client_key_traces_nothing_of_one),
     TEST(handshake_every_length_of_every_type_at_every_moment),
     TEST(handshake_other_types_and_versions_are_errors),
     TEST(handshake_frame_cut_at_every_byte_is_an_error),
