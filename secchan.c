@@ -3138,7 +3138,7 @@ int sc_known_hosts_line(const char *line, size_t line_len, const char *host,
     }
     names = names_host(hosts, host, port);
     e = sc_public_read_line(&key, rest.at, rest.len);
-    if (marker.len > 0 && is_word(marker, "@revoked")) {
+    if (is_word(marker, "@revoked")) {
         if (e == SC_ERR_KEY_TYPE)
             return SC_MORE;
         if (e == SC_OK && sc_public_equal(&key, shown))
