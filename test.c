@@ -4280,6 +4280,29 @@ static void test_keyfile_save_makes_a_private_file_and_its_public_line(void)
     }
 }
 
+/* A comment that just fits is written whole; one that does not, not at all. */
+static void test_keyfile_save_writes_the_longest_public_line_whole(void)
+{
+    static char line[SC_PUBLIC_LINE_MAX + 1], comment[SC_PUBLIC_LINE_MAX];
+    const sc_private_key *key = test_key(2048);
+    size_t len, n;
+    if (!folder_begin())
+        return;
+    CHECK(sc_public_write_line(&key->pub, NULL, line, sizeof line, &len)
+          == SC_OK);
+    n = SC_PUBLIC_LINE_MAX - 1 - len - 1;       /* less the NUL and a space */
+    memset(comment, 'c', n + 1);
+    CHECK(sc_key_save(key, in_folder("key"), comment) == SC_ERR_SPACE);
+    CHECK(file_is_missing("key") && file_is_missing("key.pub"));
+    comment[n] = '\0';
+    CHECK(sc_key_save(key, in_folder("key"), comment) == SC_OK);
+    line[len] = ' ';
+    memcpy(line + len + 1, comment, n);
+    line[SC_PUBLIC_LINE_MAX - 1] = '\n';
+    CHECK(file_holds("key.pub", line, SC_PUBLIC_LINE_MAX));
+    folder_end();
+}
+
 static void test_keyfile_save_overwrites_nothing(void)
 {
     if (!folder_begin())
@@ -4308,7 +4331,8 @@ static void test_keyfile_save_overwrites_nothing(void)
 
 static void test_keyfile_load_refuses_a_file_others_can_touch(void)
 {
-    static const unsigned bad[] = { 0644, 0640, 0604, 0620, 0602, 0666, 0777 };
+    static const unsigned bad[] = { 0644, 0640, 0604, 0620, 0602, 0610, 0601,
+                                    0666, 0777 };
     static const unsigned good[] = { 0600, 0400, 0700 };
     sc_private_key key;
     size_t i;
@@ -4554,6 +4578,7 @@ static void test_hosts_line_means_what_it_says(void)
         { "@revoked * %O", SC_ERR_HOST_LINE },
         { "@revoked example.org %O", SC_ERR_HOST_LINE },
         { "@nonsense example.org %K", SC_ERR_HOST_LINE },
+        { "@ example.org %K", SC_ERR_HOST_LINE },
         { "example.org", SC_ERR_HOST_LINE },
         { "example.org ", SC_ERR_HOST_LINE },
         { "example.org ssh-rsa", SC_ERR_HOST_LINE },
@@ -4692,6 +4717,8 @@ static int hosts_judge(sc_known_hosts *known, const char *lines, int accept_new)
     known->host = "example.org";
     known->port = 4422;
     known->accept_new = accept_new;
+    known->line = 99;                   /* told about another host */
+    known->is_new = 1;
     if (lines != NULL)
         file_write("hosts", text, line_make(text, lines));
     return sc_judge_known_hosts(known, &test_key(2048)->pub);
@@ -5372,6 +5399,7 @@ static const test_case test_cases_a[] = {
     TEST(keyfile_fingerprint_and_picture_are_ssh_keygen_s),
 #ifdef TEST_FILES
     TEST(keyfile_save_makes_a_private_file_and_its_public_line),
+    TEST(keyfile_save_writes_the_longest_public_line_whole),
     TEST(keyfile_save_overwrites_nothing),
     TEST(keyfile_save_takes_no_path_too_long_for_its_public_half),
     TEST(keyfile_load_refuses_a_file_others_can_touch),
@@ -8278,6 +8306,24 @@ static void test_blocking_both_sides_send_4_mib_at_once(void)
 
 #if !defined(_WIN32)                    /* where nothing interrupts a call */
 
+/* Neither faster nor slower than the system's own. */
+static void test_blocking_clock_counts_milliseconds(void)
+{
+    struct timespec t[2];
+    uint64_t now;
+    int i;
+    for (i = 0; i < 5; i++) {
+        clock_gettime(CLOCK_MONOTONIC, &t[0]);
+        now = sc_now_ms();
+        clock_gettime(CLOCK_MONOTONIC, &t[1]);
+        CHECK(now >= (uint64_t)t[0].tv_sec * 1000
+                     + (uint64_t)t[0].tv_nsec / 1000000);
+        CHECK(now <= (uint64_t)t[1].tv_sec * 1000
+                     + (uint64_t)t[1].tv_nsec / 1000000);
+        test_sleep_ms(3);
+    }
+}
+
 /* A gnat: a process that sends signals to two others all the time. */
 static test_process test_stung[2];
 static void test_sting(int unused)
@@ -8315,6 +8361,11 @@ static void test_blocking_signals_interrupt_nothing(void)
 }
 
 #else
+
+static void test_blocking_clock_counts_milliseconds(void)
+{
+    test_skip("it is written for POSIX");
+}
 
 static void test_blocking_signals_interrupt_nothing(void)
 {
@@ -9688,6 +9739,7 @@ static const test_case test_cases_b[] = {
     TEST(blocking_server_refuses_and_the_client_is_told),
 #ifndef SC_NO_OS
     TEST(blocking_both_sides_send_4_mib_at_once),
+    TEST(blocking_clock_counts_milliseconds),
     TEST(blocking_signals_interrupt_nothing),
     TEST(blocking_server_that_vanishes_raises_no_signal),
     TEST(blocking_timeout_ends_the_wait),
