@@ -1207,6 +1207,24 @@ static void test_cipher_poly1305_is_its_definition_at_every_length(void)
 }
 
 /* RFC 8439 2.8.2 and A.5. */
+/* Before the end, this h is over 2^130 in every limb of 26 bits: the carry goes
+ * all the way, and comes back. */
+static void test_cipher_poly1305_carries_out_of_the_top(void)
+{
+    static const uint8_t key[32] = {
+        0xf5, 0xb1, 0x65, 0x02, 0x48, 0x58, 0xb7, 0x01,
+        0xdc, 0x6a, 0xf1, 0x08, 0x30, 0x3e, 0x61, 0x0d
+    };
+    static const uint8_t msg[16] = {
+        0xf6, 0x45, 0x74, 0x73, 0x9d, 0x3d, 0xd3, 0xf7,
+        0xa5, 0x9f, 0x2e, 0x2d, 0x28, 0xe9, 0x61, 0x1a
+    };
+    uint8_t tag[16], want[16];
+    sc_poly1305(tag, key, msg, sizeof msg);
+    slow_poly1305(want, key, msg, sizeof msg);
+    CHECK(memcmp(tag, want, 16) == 0);
+}
+
 static void test_cipher_aead_rfc_8439_vectors(void)
 {
     static const struct {
@@ -5334,6 +5352,7 @@ static const test_case test_cases_a[] = {
     TEST(cipher_chacha20_is_its_definition_at_every_length),
     TEST(cipher_poly1305_rfc_8439_vectors),
     TEST(cipher_poly1305_is_its_definition_at_every_length),
+    TEST(cipher_poly1305_carries_out_of_the_top),
     TEST(cipher_aead_rfc_8439_vectors),
     TEST(cipher_aead_is_its_definition_at_every_length),
     TEST(cipher_aead_refuses_every_altered_bit),
@@ -6293,6 +6312,12 @@ static void test_handshake_both_ends_trace_the_same_conversation(void)
                 printf("    %s %d\n", of_record[k], i);
         }
     CHECK(log[0].n == (size_t)n[0] + 24 && log[1].n == (size_t)n[1] + 24);
+    for (i = 0; i < (int)log[0].n; i++) {       /* named as their first byte */
+        const char *name = log[0].said[i].name;
+        for (k = 0; k < 3; k++)
+            CHECK(strcmp(name, of_record[k]) != 0
+                  || log[0].said[i].first[0] == 6 + k);
+    }
 }
 
 /* A client that names no key has no secret of its own, and proves nothing. */
@@ -6628,6 +6653,7 @@ static void test_handshake_pin_that_is_no_fingerprint_sends_nothing(void)
 {
     static const char *const pins[] = {
         "", "SHA256", "SHA256:", "MD5:00:11:22:33",
+        "SHA256-eWvdNu6eunBLYW+BqNXIUHgmsoYAnPc9+zFwXHrquOk",
         "sha256:eWvdNu6eunBLYW+BqNXIUHgmsoYAnPc9+zFwXHrquOk",
         "SHA256:eWvdNu6eunBLYW+BqNXIUHgmsoYAnPc9+zFwXHrquO",
         "SHA256:eWvdNu6eunBLYW+BqNXIUHgmsoYAnPc9+zFwXHrquOkk",
