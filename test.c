@@ -4598,6 +4598,7 @@ static void test_hosts_line_means_what_it_says(void)
         { "@revoked example.org %O", SC_ERR_HOST_LINE },
         { "@nonsense example.org %K", SC_ERR_HOST_LINE },
         { "@ example.org %K", SC_ERR_HOST_LINE },
+        { "@nothing example.org %K", SC_ERR_HOST_LINE },
         { "example.org", SC_ERR_HOST_LINE },
         { "example.org ", SC_ERR_HOST_LINE },
         { "example.org ssh-rsa", SC_ERR_HOST_LINE },
@@ -6384,7 +6385,8 @@ static void test_handshake_calls_out_of_place_are_named_so(void)
     CHECK(len == 0 && sc_seal(&ch, 0, frame, 1, out, &len) == SC_ERR_STATE);
     CHECK(sc_peer_key(&ch) == NULL && sc_session_id(&ch) == NULL);
     CHECK(test_is_zero(&ch, sizeof ch));
-    CHECK(sc_client_init(&ch, NULL, out, &len) == SC_ERR_NO_JUDGE);
+    len = 9;
+    CHECK(sc_client_init(&ch, NULL, out, &len) == SC_ERR_NO_JUDGE && len == 0);
     even = test_client;
     even.pub.n[255] ^= 1;
     options = p->client_options;
