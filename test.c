@@ -4623,6 +4623,7 @@ static void test_hosts_line_means_what_it_says(void)
         { "| %K", SC_ERR_HOST_LINE },
         { "other,|x %K", SC_ERR_HOST_LINE },
         { "example.org** %K", SC_ERR_HOST_LINE },
+        { "*exam*ple.org %K", SC_ERR_HOST_LINE },
         { "*x*m*.org* %K", SC_ERR_HOST_LINE },
         { "exam\177ple %K", SC_ERR_HOST_LINE },
         { "exam\200ple %K", SC_ERR_HOST_LINE },
