@@ -4484,7 +4484,8 @@ static size_t line_make(char *out, const char *line)
     return n;
 }
 
-/* Both kinds of line, on a copy whose end is the end of its memory. */
+/* Both kinds of line, on a copy whose end is the end of its memory, behind the
+ * end of another line. */
 static int hosts_line(const char *line, const char *host, unsigned port)
 {
     static char text[20000];
@@ -4493,6 +4494,7 @@ static int hosts_line(const char *line, const char *host, unsigned port)
     int result;
     if (copy == NULL)
         return SC_ERR_INTERNAL;
+    copy[0] = '\r';
     memcpy(copy + 1, text, len);
     result = sc_known_hosts_line(copy + 1, len, host, port,
                                  &test_key(2048)->pub);
@@ -4508,6 +4510,7 @@ static int keys_line(const char *line)
     int result;
     if (copy == NULL)
         return SC_ERR_INTERNAL;
+    copy[0] = '\r';
     memcpy(copy + 1, text, len);
     result = sc_authorized_keys_line(copy + 1, len, &test_key(2048)->pub);
     free(copy);
@@ -4562,6 +4565,8 @@ static void test_hosts_line_means_what_it_says(void)
         { "example.org?* %O", SC_MORE },
         { "exam~ple %O", SC_MORE },
         { ";example.org=:4422 %K", SC_MORE },
+        { "example.o*.org %O", SC_MORE },
+        { "!other %O", SC_MORE },
         { "example.org|x %O", SC_MORE },
         { "#,example.org %O", SC_MORE },
         { "#,* %O", SC_MORE },
