@@ -2340,7 +2340,7 @@ int sc_shut(sc_channel *ch, uint8_t *out, size_t *out_len)
     int reason;
     uint8_t plain;
     *out_len = 0;
-    if (ch->sending_part && !ch->sent_close)
+    if (ch->sending_part)
         (void)sc_fail(ch, SC_ERR_STATE);        /* half a message was sent */
     reason = close_reason(ch);
     plain = (uint8_t)reason;

@@ -4618,6 +4618,7 @@ static void test_hosts_line_means_what_it_says(void)
         { "example.org ssh-ed25519 !", SC_ERR_HOST_LINE },
         { "example.org %M", SC_ERR_HOST_LINE },
         { "@revoked other ssh-rsa !!!!", SC_ERR_HOST_LINE },
+        { "@revoked", SC_ERR_HOST_LINE },
         { "example.org 2048 65537 25195908475657893494027183240048398571429282",
           SC_ERR_HOST_LINE },
         { "example.org%0 %K", SC_ERR_HOST_LINE },
@@ -4666,7 +4667,8 @@ static void test_hosts_line_compares_names_and_ports(void)
         { "[fe80::AB]:4422 %K", "fe80::ab", 4422, SC_OK },
         { "a,,b %K", "a", 4422, SC_OK },
         { "azAZ %K", "AZaz", 4422, SC_OK },
-        { "[@[ %K", "{`{", 4422, SC_MORE },
+        { "x@ %K", "x`", 4422, SC_MORE },
+        { "x[ %K", "x{", 4422, SC_MORE },
     };
     size_t i;
     for (i = 0; i < sizeof v / sizeof *v; i++)
@@ -6669,6 +6671,8 @@ static void test_handshake_pin_that_is_no_fingerprint_sends_nothing(void)
         "SHA256:eWvdNu6eunBLYW+BqNXIUHgmsoYAnPc9+zFwXHrquO",
         "SHA256:eWvdNu6eunBLYW+BqNXIUHgmsoYAnPc9+zFwXHrquOkk",
         "SHA256:eWvdNu6eunBLYW*BqNXIUHgmsoYAnPc9+zFwXHrquOk",
+        "SHA256:*WvdNu6eunBLYW+BqNXIUHgmsoYAnPc9+zFwXHrquOk",
+        "SHA256:eWvdNu6eunBLYW+BqNXIUHgmsoYAnPc9+zFwXHrquO*",
         "eWvdNu6eunBLYW+BqNXIUHgmsoYAnPc9+zFwXHrquOk"
     };
     size_t i;
