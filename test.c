@@ -121,6 +121,17 @@ typedef struct {
     void (*run)(void);
 } test_case;
 
+/* What was on the stack before must not get into a key or a tag.  Called through a
+ * pointer, so that it lies below its caller. */
+static void fill_the_stack(void)
+{
+    volatile uint8_t junk[20000];
+    size_t i;
+    for (i = 0; i < sizeof junk; i++)
+        junk[i] = 0x5a;
+}
+static void (*volatile spoil_the_stack)(void) = fill_the_stack;
+
 /* ---- 1b. the system ------------------------------------------------------ */
 
 #ifndef SC_NO_OS
@@ -1207,22 +1218,31 @@ static void test_cipher_poly1305_is_its_definition_at_every_length(void)
 }
 
 /* RFC 8439 2.8.2 and A.5. */
-/* Before the end, this h is over 2^130 in every limb of 26 bits: the carry goes
- * all the way, and comes back. */
-static void test_cipher_poly1305_carries_out_of_the_top(void)
+/* Sums at the edge.  0: h is over 2^130, in limbs of 26 bits: the carry goes all
+ * the way, and comes back.  1: h is 2^130 - 2^64, and 5 more changes no other
+ * word of 64 bits. */
+static void test_cipher_poly1305_carries_where_it_must(void)
 {
-    static const uint8_t key[32] = {
-        0xf5, 0xb1, 0x65, 0x02, 0x48, 0x58, 0xb7, 0x01,
-        0xdc, 0x6a, 0xf1, 0x08, 0x30, 0x3e, 0x61, 0x0d
+    static const struct {
+        uint8_t r[16], msg[48];
+        size_t msg_len;
+    } v[] = {
+        { { 0xf5, 0xb1, 0x65, 0x02, 0x48, 0x58, 0xb7, 0x01,
+            0xdc, 0x6a, 0xf1, 0x08, 0x30, 0x3e, 0x61, 0x0d },
+          { 0xf6, 0x45, 0x74, 0x73, 0x9d, 0x3d, 0xd3, 0xf7,
+            0xa5, 0x9f, 0x2e, 0x2d, 0x28, 0xe9, 0x61, 0x1a }, 16 },
+        { { 1 }, { 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,
+                   0xff, 0xff, 0xff, 0xff }, 48 }
     };
-    static const uint8_t msg[16] = {
-        0xf6, 0x45, 0x74, 0x73, 0x9d, 0x3d, 0xd3, 0xf7,
-        0xa5, 0x9f, 0x2e, 0x2d, 0x28, 0xe9, 0x61, 0x1a
-    };
-    uint8_t tag[16], want[16];
-    sc_poly1305(tag, key, msg, sizeof msg);
-    slow_poly1305(want, key, msg, sizeof msg);
-    CHECK(memcmp(tag, want, 16) == 0);
+    uint8_t key[32] = { 0 }, tag[16], want[16];
+    size_t i;
+    for (i = 0; i < sizeof v / sizeof *v; i++) {
+        memcpy(key, v[i].r, 16);
+        slow_poly1305(want, key, v[i].msg, v[i].msg_len);
+        spoil_the_stack();
+        sc_poly1305(tag, key, v[i].msg, v[i].msg_len);
+        CHECK(memcmp(tag, want, 16) == 0);
+    }
 }
 
 static void test_cipher_aead_rfc_8439_vectors(void)
@@ -3575,17 +3595,6 @@ static void test_keyfile_of_any_length_is_written_well(void)
     CHECK(n_full > 0 && n_over > 0 && n_256 > 0);
 }
 
-/* What was on the stack before must not get into a key.  Called through a
- * pointer, so that it lies below its caller. */
-static void fill_the_stack(void)
-{
-    volatile uint8_t junk[20000];
-    size_t i;
-    for (i = 0; i < sizeof junk; i++)
-        junk[i] = 0x5a;
-}
-static void (*volatile spoil_the_stack)(void) = fill_the_stack;
-
 static void test_keyfile_numbers_with_zeros_in_front_are_written_short(void)
 {
     static char text[SC_PEM_MAX], longer[SC_PEM_MAX];
@@ -5368,7 +5377,7 @@ static const test_case test_cases_a[] = {
     TEST(cipher_chacha20_is_its_definition_at_every_length),
     TEST(cipher_poly1305_rfc_8439_vectors),
     TEST(cipher_poly1305_is_its_definition_at_every_length),
-    TEST(cipher_poly1305_carries_out_of_the_top),
+    TEST(cipher_poly1305_carries_where_it_must),
     TEST(cipher_aead_rfc_8439_vectors),
     TEST(cipher_aead_is_its_definition_at_every_length),
     TEST(cipher_aead_refuses_every_altered_bit),
@@ -6207,6 +6216,25 @@ static void test_handshake_no_record_leaves_before_its_last_frame(void)
     }
 }
 
+/* sc_shut has nothing to say before there is anything to close, and the
+ * handshake goes on as if it had not been called. */
+static void test_handshake_shut_too_early_does_nothing(void)
+{
+    size_t i;
+    for (i = 0; i < TEST_MOMENTS; i++) {
+        const test_moment *m = &test_moments[i];
+        test_pair *p = test_pair_then(m);
+        uint8_t out[SC_CLOSE_LEN];
+        size_t len = 9;
+        if (m->turn <= 0)
+            continue;
+        CHECK(sc_shut(&p->end[m->side].ch, out, &len) == SC_OK && len == 0);
+        CHECK(test_pair_run(p, test_last(m->keyed)) == SC_OK);
+        CHECK(test_send(p, TEST_CLIENT, 0, "to", 2) == SC_OK);
+        CHECK(test_send(p, TEST_SERVER, 0, "fro", 3) == SC_OK);
+    }
+}
+
 /* An error is silent until this side's handshake is over, and while it is not
  * must it say CLOSE 2, or 3 for a fault of its own. */
 static void test_handshake_error_is_told_by_close_only_after_it(void)
@@ -6628,13 +6656,16 @@ static void test_handshake_client_takes_host_keys_of_2048_to_4096_bits(void)
         test_pair *p = test_pair_init(1);
         p->client_options.pin = NULL;
         p->client_options.accept_any_host_insecure = 1;
+        if (kh_len[i] == 512)           /* and the longest reply that there is */
+            p->client_options.identity = test_key(4096);
         CHECK(test_pair_start(p) == SC_OK && test_pair_run(p, 2) == SC_OK);
         memset(p->m[2] + 292, 0xc1, kh_len[i]);
         p->m_len[2] = 292 + kh_len[i];
         p->m[2][2] = (uint8_t)((288 + kh_len[i]) >> 8);
         p->m[2][3] = (uint8_t)(288 + kh_len[i]);
         CHECK(test_pair_run(p, 3) == SC_OK);
-        CHECK(p->m_len[3] == 4 + kh_len[i] + 256 + 256 + 16);
+        CHECK(p->m_len[3] == (kh_len[i] == 512 ? SC_REPLY_MAX
+                              : 4 + kh_len[i] + 256 + 256 + 16));
         CHECK(p->m[3][0] == 3 && p->m[3][1] == 1);
         CHECK(p->m[3][2] * 256u + p->m[3][3] + 4 == p->m_len[3]);
     }
@@ -8769,7 +8800,8 @@ static void test_blocking_reset_connection_is_cut_off(void)
         test_reap(pid);
         errno = EINTR;
         CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_ERR_CUT_OFF);
-        CHECK(len == 0 && sc_close(&test_conn) == SC_ERR_CUT_OFF);
+        CHECK(len == 0 && test_conn.in_len == 0);
+        CHECK(sc_close(&test_conn) == SC_ERR_CUT_OFF);
     }
 }
 
@@ -9742,6 +9774,7 @@ static const test_case test_cases_b[] = {
     TEST(handshake_frame_cut_at_every_byte_is_an_error),
     TEST(handshake_transport_that_ends_says_at_which_moment),
     TEST(handshake_no_record_leaves_before_its_last_frame),
+    TEST(handshake_shut_too_early_does_nothing),
     TEST(handshake_error_is_told_by_close_only_after_it),
     TEST(handshake_first_error_sticks),
     TEST(handshake_calls_out_of_place_are_named_so),
