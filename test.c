@@ -121,8 +121,8 @@ typedef struct {
     void (*run)(void);
 } test_case;
 
-/* What was on the stack before must not get into a key or a tag.  Called through a
- * pointer, so that it lies below its caller. */
+/* What was on the stack before must not get into a key or a tag.  Called
+ * through a pointer, so that it lies below its caller. */
 static void fill_the_stack(void)
 {
     volatile uint8_t junk[20000];
@@ -1218,9 +1218,9 @@ static void test_cipher_poly1305_is_its_definition_at_every_length(void)
 }
 
 /* RFC 8439 2.8.2 and A.5. */
-/* Sums at the edge.  0: h is over 2^130, in limbs of 26 bits: the carry goes all
- * the way, and comes back.  1: h is 2^130 - 2^64, and 5 more changes no other
- * word of 64 bits. */
+/* Sums at the edge.  0: h is over 2^130, in limbs of 26 bits: the carry goes
+ * all the way, and comes back.  1: h is 2^130 - 2^64, and 5 more changes no
+ * other word of 64 bits. */
 static void test_cipher_poly1305_carries_where_it_must(void)
 {
     static const struct {
@@ -6656,7 +6656,7 @@ static void test_handshake_client_takes_host_keys_of_2048_to_4096_bits(void)
         test_pair *p = test_pair_init(1);
         p->client_options.pin = NULL;
         p->client_options.accept_any_host_insecure = 1;
-        if (kh_len[i] == 512)           /* and the longest reply that there is */
+        if (kh_len[i] == 512)           /* and the longest reply there is */
             p->client_options.identity = test_key(4096);
         CHECK(test_pair_start(p) == SC_OK && test_pair_run(p, 2) == SC_OK);
         memset(p->m[2] + 292, 0xc1, kh_len[i]);
