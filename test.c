@@ -6710,11 +6710,20 @@ static void test_handshake_pin_that_is_no_fingerprint_sends_nothing(void)
         "SHA256:eWvdNu6eunBLYW+BqNXIUHgmsoYAnPc9+zFwXHrquO*",
         "eWvdNu6eunBLYW+BqNXIUHgmsoYAnPc9+zFwXHrquOk"
     };
+    static const char *const good[] = {         /* every digit of base64 */
+        "SHA256:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopq",
+        "SHA256:VWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    };
     size_t i;
     for (i = 0; i < sizeof pins / sizeof pins[0]; i++) {
         test_pair *p = test_pair_init(0);
         p->client_options.pin = pins[i];
         CHECK(test_pair_start(p) == SC_ERR_PIN_FORMAT && p->m_len[1] == 0);
+    }
+    for (i = 0; i < sizeof good / sizeof good[0]; i++) {
+        test_pair *p = test_pair_init(0);
+        p->client_options.pin = good[i];
+        CHECK(test_pair_start(p) == SC_OK && p->m_len[1] > 0);
     }
 }
 
