@@ -2339,7 +2339,7 @@ int sc_shut(sc_channel *ch, uint8_t *out, size_t *out_len)
     int reason;
     uint8_t plain;
     *out_len = 0;
-    if (ch->sending_part && !ch->sent_close)
+    if (ch->sending_part)
         (void)sc_fail(ch, SC_ERR_STATE);        /* half a message was sent */
     reason = close_reason(ch);
     plain = (uint8_t)reason;
@@ -3137,7 +3137,7 @@ int sc_known_hosts_line(const char *line, size_t line_len, const char *host,
     }
     names = names_host(hosts, host, port);
     e = sc_public_read_line(&key, rest.at, rest.len);
-    if (marker.len > 0 && is_word(marker, "@revoked")) {
+    if (is_word(marker, "@revoked")) {
         if (e == SC_ERR_KEY_TYPE)
             return SC_MORE;
         if (e == SC_OK && sc_public_equal(&key, shown))
