@@ -3653,6 +3653,12 @@ static void test_keyfile_refuses_a_wrong_number_in_any_place(void)
         CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_CHECK);
         v[i].bytes[0] = 0;              /* nought is not positive */
         CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_FORMAT);
+        len = good.bytes[0] == 0;       /* a byte longer than there is room */
+        memcpy(v[i].bytes + 1, good.bytes + len, good.len - len);
+        v[i].bytes[0] = 1;
+        v[i].len = good.len - len + 1;
+        CHECK(v[i].len == (i == KEY_D ? 257 : 129));
+        CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_CHECK);
         v[i] = good;
     }
     for (i = KEY_P; i <= KEY_Q; i++) {  /* a d that fits one prime only */
@@ -3795,6 +3801,13 @@ static void test_keyfile_refuses_der_that_is_not_der(void)
     put(&file, "\2\x80\1", 4);
     put(&file, v[KEY_N].bytes + 1, 254);
     put(&file, b.bytes + 4 + 3 + 4 + 257, b.len - (4 + 3 + 4 + 257));
+    file.bytes[2] = (uint8_t)((file.len - 4) >> 8);
+    file.bytes[3] = (uint8_t)(file.len - 4);
+    CHECK(key_read(&key, text, put_pem(text, label, &file))
+          == SC_ERR_KEY_FORMAT);
+    file.len = 4 + 3;                   /* and n, in three bytes for 257 */
+    put(&file, "\2\x83\1\1\0", 5);
+    put(&file, b.bytes + 4 + 3 + 4, b.len - (4 + 3 + 4));
     file.bytes[2] = (uint8_t)((file.len - 4) >> 8);
     file.bytes[3] = (uint8_t)(file.len - 4);
     CHECK(key_read(&key, text, put_pem(text, label, &file))
@@ -4096,6 +4109,8 @@ static void test_keyfile_refuses_every_bad_public_line(void)
     put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
     CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "\r\n")) == SC_OK);
     CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "\n!"))
+          == SC_OK);
+    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "\r!"))
           == SC_OK);
     CHECK(line_read(line, public_line(line, " \tssh-rsa\t", &b, "\tx"))
           == SC_OK);
