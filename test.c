@@ -1803,6 +1803,52 @@ static void test_bn_powers_agree_with_square_and_multiply(void)
     }
 }
 
+/* Moduli of ones, in which -1 is a number of ones in any form, and k and u of
+ * section 6 too: so the columns are as full as they can be.  And a result of
+ * m - 1, which only its lowest digit keeps from being reduced. */
+static void test_bn_powers_of_numbers_of_ones_are_right(void)
+{
+    static sc_modulus mod;
+    sc_word m[SC_LIMBS_MAX], x[SC_LIMBS_MAX], d[SC_LIMBS_MAX];
+    sc_word want[SC_LIMBS_MAX], pair[SC_LIMBS_MAX], e[SC_LIMBS_MAX] = { 1 };
+    size_t n, len;
+    int k, i;
+    for (n = 1; n <= SC_LIMBS_MAX; n += n < 8 ? 1 : 4) {
+        len = n * sizeof *x;
+        for (k = 0; k < 6; k++) {
+            memset(m, 0xff, len);
+            m[0] -= k / 2 == 0 ? 0 : k / 2 == 1 ? 0x10 : m[0] - 1;
+            if (n == 1 && k / 2 == 2)
+                m[0] = 3;
+            sc_modulus_init(&mod, m, n);
+            memcpy(x, m, len);
+            x[0] = k % 2 == 0 ? x[0] - 1 : x[0] >> 1;
+            memcpy(want, x, len);
+            for (i = 0; i < 16; i++)
+                sc_mont_mul(want, want, want, &mod);
+            sc_mont_pow_65536(d, x, &mod);
+            CHECK(memcmp(d, want, len) == 0);
+            if (n <= SC_PRIME_LIMBS_MAX && k % 2 == 0) {
+                sc_mont_pow(d, x, e, &mod);
+                CHECK(memcmp(d, x, len) == 0);
+            }
+            if (n > SC_LIMBS(32) && n <= SC_PRIME_LIMBS_MAX) {
+                sc_mont_pow_pair(d, x, e, &mod, pair, x, e, &mod);
+                CHECK(memcmp(d, x, len) == 0 && memcmp(pair, x, len) == 0);
+            }
+            if (n < SC_LIMBS(256))
+                continue;
+            memset(x, 0xff, len);               /* x, as it is, to 65537 */
+            sc_mont_to(want, x, &mod);
+            for (i = 0; i < 16; i++)
+                sc_mont_mul(want, want, want, &mod);
+            sc_mont_mul(want, x, want, &mod);
+            sc_pow_65537(d, x, m, n);
+            CHECK(memcmp(d, want, len) == 0);
+        }
+    }
+}
+
 /* bn_cut: an odd number of exactly `bits` bits of what is in m. */
 static void bn_cut(sc_word *m, size_t n, size_t bits)
 {
@@ -2477,9 +2523,10 @@ static void test_rsa_key_check_finds_a_bit_wrong_in_any_number(void)
  * 65537, or of another length than half of n's. */
 static void test_rsa_key_check_refuses_factors_it_would_not_make(void)
 {
+    static char text[SC_PEM_MAX];
     sc_private_key key;
     uint8_t *x;
-    size_t i;
+    size_t i, len;
     for (i = 0; i < 2; i++) {
         key = *test_key(2048);
         x = i == 0 ? key.p : key.q;
@@ -2506,6 +2553,9 @@ static void test_rsa_key_check_refuses_factors_it_would_not_make(void)
         test_key_from_primes(&key, 256);
         CHECK(key.pub.n[0] == (i == 0 ? 0x80 : 0x7f));
         CHECK(sc_key_check(&key) == (i == 0 ? SC_OK : SC_ERR_KEY_SIZE));
+        if (i == 0)
+            CHECK(sc_key_write_pem(&key, text, sizeof text, &len) == SC_OK
+                  && sc_key_read_pem(&key, text, len) == SC_OK);
     }
 }
 
@@ -4013,6 +4063,9 @@ static void test_keyfile_public_line_is_ssh_keygen_s(void)
                                &len) == SC_OK && strcmp(line, want) == 0);
     CHECK(sc_public_write_line(&test_key(2048)->pub, "", line, sizeof line,
                                &len) == SC_OK && strcmp(line, want) == 0);
+    CHECK(sc_public_write_line(&test_key(2048)->pub, "x", line, sizeof line,
+                               &len) == SC_OK);
+    CHECK(strcmp(line, strcat(want, " x")) == 0);
     for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         CHECK(sc_public_write_line(&test_key(sizes[i])->pub, "a b  c ", line,
                                    sizeof line, &len) == SC_OK);
@@ -4140,6 +4193,13 @@ static void test_keyfile_refuses_every_bad_public_line(void)
         CHECK(line_read(line, public_line(line, other_type[i], &b, ""))
               == SC_ERR_KEY_FORMAT);
     }
+    b.len = 0;                          /* the digits cut anywhere */
+    put_blob(&b, "ssh-dss", &v[KEY_E], &v[KEY_N]);
+    (void)public_line(line, "ssh-dss", &b, "");
+    for (i = 0; i < 70; i++)
+        CHECK(line_read(line, 8 + i)
+              == (i >= 64 || (i >= 16 && i % 4 == 0) ? SC_ERR_KEY_TYPE
+                                                     : SC_ERR_KEY_FORMAT));
     b.len = 0;
     put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
     CHECK(line_read(line, public_line(line, "no-such", &b, " x")) != SC_OK);
@@ -5320,6 +5380,7 @@ static const test_case test_cases_a[] = {
     TEST(bn_65537_remainder_and_inverse_are_right),
     TEST(bn_montgomery_agrees_with_slow_numbers),
     TEST(bn_powers_agree_with_square_and_multiply),
+    TEST(bn_powers_of_numbers_of_ones_are_right),
     TEST(bn_fast_powers_equal_the_portable_ones),
     TEST(bn_fast_powers_with_moduli_near_the_top),
     TEST(rsa_keygen_makes_keys_as_fips_186_5_asks),
