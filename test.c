@@ -3560,10 +3560,11 @@ static void test_keyfile_writes_pkcs1_and_reads_it_back(void)
 }
 
 /* Lengths at the edge: base64 that fills its last line, or has one byte more,
- * and a sequence of 256 bytes, times a number.  p and q need not be primes. */
+ * and a sequence of 256 bytes, times a number, or a few bytes less.  p and q
+ * need not be primes. */
 static void test_keyfile_of_any_length_is_written_well(void)
 {
-    static const size_t n_len[] = { 258, 277 }; /* whose keys may be so long */
+    static const size_t n_len[] = { 258, 277, 276 };    /* that come to that */
     static char text[SC_PEM_MAX];
     static test_number v[KEY_NUMBERS];
     sc_private_key key, again;
@@ -3571,15 +3572,16 @@ static void test_keyfile_of_any_length_is_written_well(void)
     test_bytes b;
     char label[32];
     size_t i, half, len, lines, n_full = 0, n_over = 0, n_256 = 0;
+    size_t n_less = 0;
     int k;
     test_random_init(&r, "lengths");
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 3; i++) {
         half = (n_len[i] + 1) / 2;
         for (k = 0; k < 12; k++) {
             memset(&key, 0, sizeof key);
             (void)test_random_bytes(&r, key.p, half);
             (void)test_random_bytes(&r, key.q, half);
-            key.p[0] = key.q[0] = i == 0 ? 0xe1 : 0x0e;
+            key.p[0] = key.q[0] = n_len[i] % 2 == 0 ? 0xe1 : 0x0e;
             key.p[half - 1] |= 1;
             key.q[half - 1] |= 1;
             test_key_from_primes(&key, n_len[i]);
@@ -3593,13 +3595,14 @@ static void test_keyfile_of_any_length_is_written_well(void)
             n_full += b.len % 48 == 0;
             n_over += b.len % 48 == 1;
             n_256 += (b.len - 4) % 256 == 0;
+            n_less += (b.len - 4) % 256 > 250;
             text[len] = 'x';            /* no room for the NUL */
             lines = len;
             CHECK(sc_key_write_pem(&key, text, lines, &len) == SC_ERR_SPACE);
             CHECK(text[lines] == 'x');
         }
     }
-    CHECK(n_full > 0 && n_over > 0 && n_256 > 0);
+    CHECK(n_full > 0 && n_over > 0 && n_256 > 0 && n_less > 0);
 }
 
 /* What was on the stack before must not get into a key.  Called through a
