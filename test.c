@@ -1682,10 +1682,15 @@ static void test_bn_65537_remainder_and_inverse_are_right(void)
     test_random r;
     test_random_init(&r, "65537");
     for (n = 1; n <= SC_LIMBS_MAX; n = bn_next(n, SC_LIMBS_MAX)) {
-        for (i = 0; i < 2 * BN_KINDS; i++) {
+        for (i = 0; i <= 2 * BN_KINDS; i++) {
             slow_bn m, rest;
             bn_operand(x, n, i / 2, &r);
             x[0] ^= (sc_word)i & 1;
+            if (i == 2 * BN_KINDS) {    /* -1, whose square is 2^32 */
+                memset(x, 0, n * sizeof *x);
+                x[n - 1] = n == 1 ? 0 : 65537;
+                x[0] += 65536;
+            }
             m = slow_words(x, n);
             rest = slow_mod(m, e);
             d[0] = sc_bn_mod_65537(x, n);
@@ -1765,7 +1770,7 @@ static void test_bn_powers_agree_with_square_and_multiply(void)
 {
     static sc_modulus mod;
     sc_word m[SC_LIMBS_MAX], x[SC_LIMBS_MAX], e[SC_LIMBS_MAX];
-    sc_word d[SC_LIMBS_MAX], want[SC_LIMBS_MAX];
+    sc_word d[SC_LIMBS_MAX + 1], want[SC_LIMBS_MAX];
     size_t n, len;
     int k, squarings;
     test_random r;
@@ -1781,9 +1786,10 @@ static void test_bn_powers_agree_with_square_and_multiply(void)
             bn_operand(e, n, k < BN_KINDS ? k : 0, &r);
             if (k >= BN_KINDS)
                 e[0] = (sc_word)(k - BN_KINDS);
+            d[n] = 0x5a;                /* just behind: stays as it is */
             sc_mont_pow(d, x, e, &mod);
             slow_mont_pow(want, x, e, &mod);
-            CHECK(memcmp(d, want, len) == 0);
+            CHECK(memcmp(d, want, len) == 0 && d[n] == 0x5a);
             memcpy(d, x, len);
             sc_mont_pow(d, d, e, &mod);         /* in place */
             CHECK(memcmp(d, want, len) == 0);
@@ -1797,8 +1803,9 @@ static void test_bn_powers_agree_with_square_and_multiply(void)
             memcpy(want, x, n * sizeof *x);
             for (squarings = 0; squarings < 16; squarings++)
                 sc_mont_mul(want, want, want, &mod);
+            d[n] = 0x5a;
             sc_mont_pow_65536(d, x, &mod);
-            CHECK(memcmp(d, want, n * sizeof *d) == 0);
+            CHECK(memcmp(d, want, n * sizeof *d) == 0 && d[n] == 0x5a);
         }
     }
 }
@@ -1887,8 +1894,8 @@ static void test_bn_fast_powers_equal_the_portable_ones(void)
         sc_mont_pow_pair(x[0], x[0], e[0], &mod[0], x[1], x[1], e[1], &mod[1]);
         CHECK(sc_bn_equal(d[0], x[0], n) && sc_bn_equal(d[1], x[1], n));
     }
-    for (bits = 2048; bits <= 4096; bits += 8) {
-        n = SC_LIMBS(bits / 8);
+    for (bits = 1985; bits <= 4096; bits += bits < 2048 ? 1 : 8) {
+        n = SC_LIMBS((bits + 7) / 8);           /* keys have whole bytes */
         for (k = 0; k < BN_KINDS; k++) {
             bn_operand(m[0], n, (int)k, &r);
             bn_cut(m[0], n, bits);
@@ -3783,8 +3790,10 @@ static void test_keyfile_refuses_other_sizes_and_exponents(void)
               == SC_ERR_KEY_EXPONENT);
         blob.len = 0;
         put_blob(&blob, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
+        memset(&pub, 0x5a, sizeof pub);
         CHECK(sc_key_blob_read(&pub, blob.bytes, blob.len)
               == SC_ERR_KEY_EXPONENT);
+        CHECK(all_are(&pub, sizeof pub, 0));
     }
 }
 
