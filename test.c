@@ -1872,7 +1872,7 @@ static void test_bn_fast_powers_equal_the_portable_ones(void)
 {
     sc_modulus mod[2];
     sc_word m[2][SC_LIMBS_MAX], x[2][SC_LIMBS_MAX], e[2][SC_LIMBS_MAX];
-    sc_word d[2][SC_LIMBS_MAX], want[SC_LIMBS_MAX];
+    sc_word d[2][SC_LIMBS_MAX + 1], want[SC_LIMBS_MAX];
     size_t bits, n, k, i;
     test_random r;
     test_random_init(&r, "fast powers");
@@ -1886,10 +1886,11 @@ static void test_bn_fast_powers_equal_the_portable_ones(void)
             bn_operand(e[i], n, (int)(k / 2 % BN_KINDS), &r);
             sc_modulus_init(&mod[i], m[i], n);
         }
+        d[0][n] = d[1][n] = 0x5a;           /* just behind: stays as it is */
         sc_mont_pow_pair(d[0], x[0], e[0], &mod[0], d[1], x[1], e[1], &mod[1]);
         for (i = 0; i < 2; i++) {
             sc_mont_pow(want, x[i], e[i], &mod[i]);
-            CHECK(sc_bn_equal(d[i], want, n));
+            CHECK(sc_bn_equal(d[i], want, n) && d[i][n] == 0x5a);
         }
         sc_mont_pow_pair(x[0], x[0], e[0], &mod[0], x[1], x[1], e[1], &mod[1]);
         CHECK(sc_bn_equal(d[0], x[0], n) && sc_bn_equal(d[1], x[1], n));
@@ -1904,8 +1905,9 @@ static void test_bn_fast_powers_equal_the_portable_ones(void)
             sc_mont_to(want, x[0], &mod[0]);
             sc_mont_pow_65536(want, want, &mod[0]);
             sc_mont_mul(want, x[0], want, &mod[0]);
+            d[0][n] = 0x5a;
             sc_pow_65537(d[0], x[0], m[0], n);
-            CHECK(sc_bn_equal(d[0], want, n));
+            CHECK(sc_bn_equal(d[0], want, n) && d[0][n] == 0x5a);
             sc_pow_65537(x[0], x[0], m[0], n);          /* in place */
             CHECK(sc_bn_equal(d[0], x[0], n));
         }
@@ -3757,6 +3759,7 @@ static void test_keyfile_refuses_other_sizes_and_exponents(void)
     sc_private_key key;
     sc_public_key pub;
     test_bytes blob;
+    uint8_t *exact;
     size_t i;
     CHECK(numbers_read(v, published_key));
     good = v[KEY_N];
@@ -3795,6 +3798,17 @@ static void test_keyfile_refuses_other_sizes_and_exponents(void)
               == SC_ERR_KEY_EXPONENT);
         CHECK(all_are(&pub, sizeof pub, 0));
     }
+    v[KEY_E].len = 3;                   /* one byte, and nothing behind it */
+    memcpy(v[KEY_E].bytes, "\1\0\1", 3);
+    v[KEY_N].len = v[KEY_N].bytes[0] = 1;
+    blob.len = 0;
+    put_blob(&blob, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
+    exact = (uint8_t *)malloc(blob.len);
+    if (exact == NULL)
+        return;
+    memcpy(exact, blob.bytes, blob.len);
+    CHECK(sc_key_blob_read(&pub, exact, blob.len) == SC_ERR_KEY_SIZE);
+    free(exact);
 }
 
 /* X.690 10.1 and 8.3: one way to write a number; nothing more, nothing less. */
@@ -3900,6 +3914,9 @@ static void test_keyfile_refuses_openssh_files_that_contradict_themselves(void)
           == SC_ERR_KEY_FORMAT);
     (void)openssh_pem(text, v, &v[KEY_N], 1, 77, "c");
     pem_bytes(&b, label, text);
+    b.bytes[0] ^= 1;                    /* another name of the format */
+    CHECK(key_read(&key, text, put_pem(text, label, &b)) == SC_ERR_KEY_FORMAT);
+    b.bytes[0] ^= 1;
     put_number(&b, 0, 1);               /* a byte behind the private part */
     CHECK(key_read(&key, text, put_pem(text, label, &b)) == SC_ERR_KEY_FORMAT);
     pem_bytes(&b, label, refused_file[2].text);
