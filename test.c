@@ -4179,7 +4179,7 @@ static void test_keyfile_refuses_every_bad_public_line(void)
 {
     static const char *const other_type[] = { "ssh-dss", "ssh-ed25519",
         "ecdsa-sha2-nistp256", "ssh-rsa-cert-v01@openssh.com",
-        "sk-ssh-ed25519@openssh.com" };
+        "sk-ssh-ed25519@openssh.com", "x" };
     static test_number v[KEY_NUMBERS], good;
     static char line[2000];
     static test_bytes b;
