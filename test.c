@@ -2604,6 +2604,24 @@ static void test_rsa_public_check_knows_a_usable_modulus(void)
     }
 }
 
+static void test_rsa_public_equal_sees_every_byte_and_the_length(void)
+{
+    const sc_public_key *key = &test_key(2048)->pub;
+    sc_public_key other = *key;
+    size_t i;
+    for (i = 255; i <= 257; i++) {
+        other.n_len = i;
+        CHECK(sc_public_equal(key, &other) == (i == 256));
+        CHECK(sc_public_equal(&other, key) == (i == 256));
+    }
+    other.n_len = 256;
+    for (i = 0; i < 256; i++) {
+        other.n[i] ^= 1;
+        CHECK(!sc_public_equal(key, &other));
+        other.n[i] ^= 1;
+    }
+}
+
 /* RFC 8017 5.1: x^65537 mod n in slow numbers, and m^e^d = m. */
 static void test_rsa_public_and_private_operation_are_each_others_inverse(void)
 {
@@ -4282,8 +4300,10 @@ static void test_keyfile_fingerprint_and_picture_are_ssh_keygen_s(void)
     sc_public_key key = { 257, { 0x80 } };
     key.n[255] = 0x3f;
     key.n[256] = 0xe3;
+    memset(picture, 'x', sizeof picture);       /* its NUL is to be written */
     sc_randomart(&key, picture);
     CHECK(strcmp(picture, walls_picture) == 0);
+    memset(fingerprint, 'x', sizeof fingerprint);
     sc_fingerprint(&test_key(2048)->pub, fingerprint);
     CHECK(strcmp(fingerprint, want) == 0);
     sc_randomart(&test_key(2048)->pub, picture);
@@ -5425,6 +5445,7 @@ static const test_case test_cases_a[] = {
     TEST(rsa_key_check_refuses_factors_it_would_not_make),
     TEST(rsa_key_check_names_a_size_it_does_not_take),
     TEST(rsa_public_check_knows_a_usable_modulus),
+    TEST(rsa_public_equal_sees_every_byte_and_the_length),
     TEST(rsa_public_and_private_operation_are_each_others_inverse),
     TEST(rsa_private_refuses_what_is_not_below_the_modulus),
     TEST(rsa_private_takes_the_primes_in_either_order),
