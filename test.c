@@ -1856,6 +1856,40 @@ static void test_bn_powers_of_numbers_of_ones_are_right(void)
     }
 }
 
+/* 0 mod m as it comes of factors that are none: as a multiple of m, which is to
+ * be taken away until nothing is left.  m is a square, x its root. */
+static void test_bn_powers_that_vanish_are_nought(void)
+{
+    static sc_modulus mod;
+    sc_word m[SC_LIMBS_MAX], x[SC_LIMBS_MAX], d[SC_LIMBS_MAX];
+    sc_word pair[SC_LIMBS_MAX], e[SC_LIMBS_MAX] = { 2 };
+    const sc_word ones = ~(sc_word)0;
+    size_t n;
+    for (n = 2; n <= SC_LIMBS_MAX; n += n < 8 ? 2 : 4) {
+        memset(x, 0, sizeof x);
+        memset(x, 0xff, n / 2 * sizeof *x);
+        sc_bn_mul(m, x, n / 2, x, n / 2);
+        sc_modulus_init(&mod, m, n);
+        sc_mont_mul(d, x, x, &mod);
+        CHECK(sc_bn_is_zero(d, n) == ones);
+        sc_mont_pow_65536(d, x, &mod);
+        CHECK(sc_bn_is_zero(d, n) == ones);
+        if (n <= SC_PRIME_LIMBS_MAX) {
+            sc_mont_pow(d, x, e, &mod);
+            CHECK(sc_bn_is_zero(d, n) == ones);
+        }
+        if (n > SC_LIMBS(32) && n <= SC_PRIME_LIMBS_MAX) {
+            sc_mont_pow_pair(d, x, e, &mod, pair, x, e, &mod);
+            CHECK(sc_bn_is_zero(d, n) == ones);
+            CHECK(sc_bn_is_zero(pair, n) == ones);
+        }
+        if (n >= SC_LIMBS(256)) {
+            sc_pow_65537(d, x, m, n);
+            CHECK(sc_bn_is_zero(d, n) == ones);
+        }
+    }
+}
+
 /* bn_cut: an odd number of exactly `bits` bits of what is in m. */
 static void bn_cut(sc_word *m, size_t n, size_t bits)
 {
@@ -2586,6 +2620,10 @@ static void test_rsa_key_check_names_a_size_it_does_not_take(void)
 static void test_rsa_public_check_knows_a_usable_modulus(void)
 {
     static const size_t bad_len[] = { 0, 1, 128, 255, 513, 1000 };
+    struct {
+        sc_public_key key;
+        uint8_t behind[512];            /* odd, too */
+    } k;
     sc_public_key key = test_key(2048)->pub;
     size_t i;
     CHECK(sc_public_check(&key) == SC_OK);
@@ -2597,10 +2635,10 @@ static void test_rsa_public_check_knows_a_usable_modulus(void)
     CHECK(sc_public_check(&key) == SC_ERR_PUBLIC_KEY);
     key.n[0] = 0x80;
     CHECK(sc_public_check(&key) == SC_OK);
-    memset(key.n, 0xff, sizeof key.n);
+    memset(&k, 0xff, sizeof k);
     for (i = 0; i < sizeof bad_len / sizeof *bad_len; i++) {
-        key.n_len = bad_len[i];
-        CHECK(sc_public_check(&key) == SC_ERR_PUBLIC_KEY);
+        k.key.n_len = bad_len[i];
+        CHECK(sc_public_check(&k.key) == SC_ERR_PUBLIC_KEY);
     }
 }
 
@@ -5431,6 +5469,7 @@ static const test_case test_cases_a[] = {
     TEST(bn_montgomery_agrees_with_slow_numbers),
     TEST(bn_powers_agree_with_square_and_multiply),
     TEST(bn_powers_of_numbers_of_ones_are_right),
+    TEST(bn_powers_that_vanish_are_nought),
     TEST(bn_fast_powers_equal_the_portable_ones),
     TEST(bn_fast_powers_with_moduli_near_the_top),
     TEST(rsa_keygen_makes_keys_as_fips_186_5_asks),
