@@ -1507,11 +1507,12 @@ static void test_bn_masks_are_all_ones_or_all_zeros(void)
 static void test_bn_compare_and_select_see_every_bit(void)
 {
     const sc_word ones = ~(sc_word)0;
-    sc_word x[4], y[4], z[4];
+    sc_word x[5], y[5], z[5];
     size_t i, n;
     for (n = 1; n <= 4; n++) {
         memset(x, 0, sizeof x);
         memset(y, 0, sizeof y);
+        x[n] = 1;                       /* just behind: is not looked at */
         CHECK(sc_bn_is_zero(x, n) == ones && sc_bn_equal(x, y, n) == ones);
         for (i = 0; i < n * SC_WORD_BITS; i++) {
             x[i / SC_WORD_BITS] ^= (sc_word)1 << i % SC_WORD_BITS;
@@ -2185,6 +2186,12 @@ static void test_rsa_keygen_makes_keys_as_fips_186_5_asks(void)
         } while (result == SC_MORE);
         CHECK(result == SC_OK && n_dots >= 1 && n_primes == 2);
         check_key_numbers(&key, v[i].n_bits);
+        if (v[i].random != test_random_bytes) { /* two bits are set, no more */
+            int low = v[i].n_bits == 2048 ? 0xc0 : 0x0c;
+            int high = v[i].n_bits == 2048 ? 0xff : 0x0f;
+            int want = v[i].random == low_random_bytes ? low : high;
+            CHECK(key.p[0] == want && key.q[0] == want);
+        }
         CHECK(all_are(&g, sizeof g, 0));        /* no trace of the primes */
     }
 }
@@ -2979,6 +2986,7 @@ static void test_rsa_oaep_goes_both_ways_with_every_label_and_length(void)
         }
         CHECK(sc_oaep_encrypt(&key->pub, label, 1, msg, k - 65, c,
                               test_random_bytes, &r) == SC_ERR_ARGUMENT);
+        ok = ~(sc_word)0;
         CHECK(sc_oaep_decrypt(key, label, 1, c, em, k - 65, &ok,
                               test_random_bytes, &r) == SC_ERR_ARGUMENT);
         CHECK(ok == 0 && all_are(em, k - 65, 0));
