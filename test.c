@@ -3702,6 +3702,7 @@ static void test_keyfile_numbers_with_zeros_in_front_are_written_short(void)
     test_key_from_primes(&key, 256);
     CHECK(key.dp[0] == 0 && key.dp[1] != 0 && key.dp[1] < 0x80);
     CHECK(key.qinv[0] == 0 && key.qinv[1] >= 0x80);
+    spoil_the_stack();
     CHECK(sc_key_write_pem(&key, text, sizeof text, &len) == SC_OK);
     CHECK(numbers_read(v, text) && v[KEY_DP].len == 127);
     CHECK(memcmp(v[KEY_DP].bytes, key.dp + 1, 127) == 0);
@@ -3873,6 +3874,7 @@ static void test_keyfile_refuses_other_sizes_and_exponents(void)
         return;
     memcpy(exact, blob.bytes, blob.len);
     CHECK(sc_key_blob_read(&pub, exact, blob.len) == SC_ERR_KEY_SIZE);
+    CHECK(sc_key_blob_read(&pub, exact, 10) == SC_ERR_KEY_FORMAT);
     free(exact);
 }
 
