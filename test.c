@@ -640,6 +640,7 @@ static void test_hash_sha256_every_length_and_every_split(void)
     CHECK_HEX(whole, 32, "ddbdb189f5834c274dbe603d6d2874ad"
                          "f7234fd8a075c3d1bfbadc2107a75676");
     sc_sha256_init(&s);
+    sc_sha256_add(&s, NULL, 0);         /* nothing, from nowhere */
     for (len = 0; len < sizeof data; len++)
         sc_sha256_add(&s, data + len, 1);
     sc_sha256_end(&s, parts);
@@ -1550,11 +1551,12 @@ static void test_bn_masks_are_all_ones_or_all_zeros(void)
 static void test_bn_compare_and_select_see_every_bit(void)
 {
     const sc_word ones = ~(sc_word)0;
-    sc_word x[4], y[4], z[4];
+    sc_word x[5], y[5], z[5];
     size_t i, n;
     for (n = 1; n <= 4; n++) {
         memset(x, 0, sizeof x);
         memset(y, 0, sizeof y);
+        x[n] = 1;                       /* just behind: is not looked at */
         CHECK(sc_bn_is_zero(x, n) == ones && sc_bn_equal(x, y, n) == ones);
         for (i = 0; i < n * SC_WORD_BITS; i++) {
             x[i / SC_WORD_BITS] ^= (sc_word)1 << i % SC_WORD_BITS;
@@ -1725,10 +1727,15 @@ static void test_bn_65537_remainder_and_inverse_are_right(void)
     test_random r;
     test_random_init(&r, "65537");
     for (n = 1; n <= SC_LIMBS_MAX; n = bn_next(n, SC_LIMBS_MAX)) {
-        for (i = 0; i < 2 * BN_KINDS; i++) {
+        for (i = 0; i <= 2 * BN_KINDS; i++) {
             slow_bn m, rest;
             bn_operand(x, n, i / 2, &r);
             x[0] ^= (sc_word)i & 1;
+            if (i == 2 * BN_KINDS) {    /* -1, whose square is 2^32 */
+                memset(x, 0, n * sizeof *x);
+                x[n - 1] = n == 1 ? 0 : 65537;
+                x[0] += 65536;
+            }
             m = slow_words(x, n);
             rest = slow_mod(m, e);
             d[0] = sc_bn_mod_65537(x, n);
@@ -1808,7 +1815,7 @@ static void test_bn_powers_agree_with_square_and_multiply(void)
 {
     static sc_modulus mod;
     sc_word m[SC_LIMBS_MAX], x[SC_LIMBS_MAX], e[SC_LIMBS_MAX];
-    sc_word d[SC_LIMBS_MAX], want[SC_LIMBS_MAX];
+    sc_word d[SC_LIMBS_MAX + 1], want[SC_LIMBS_MAX];
     size_t n, len;
     int k, squarings;
     test_random r;
@@ -1824,9 +1831,10 @@ static void test_bn_powers_agree_with_square_and_multiply(void)
             bn_operand(e, n, k < BN_KINDS ? k : 0, &r);
             if (k >= BN_KINDS)
                 e[0] = (sc_word)(k - BN_KINDS);
+            d[n] = 0x5a;                /* just behind: stays as it is */
             sc_mont_pow(d, x, e, &mod);
             slow_mont_pow(want, x, e, &mod);
-            CHECK(memcmp(d, want, len) == 0);
+            CHECK(memcmp(d, want, len) == 0 && d[n] == 0x5a);
             memcpy(d, x, len);
             sc_mont_pow(d, d, e, &mod);         /* in place */
             CHECK(memcmp(d, want, len) == 0);
@@ -1840,8 +1848,89 @@ static void test_bn_powers_agree_with_square_and_multiply(void)
             memcpy(want, x, n * sizeof *x);
             for (squarings = 0; squarings < 16; squarings++)
                 sc_mont_mul(want, want, want, &mod);
+            d[n] = 0x5a;
             sc_mont_pow_65536(d, x, &mod);
-            CHECK(memcmp(d, want, n * sizeof *d) == 0);
+            CHECK(memcmp(d, want, n * sizeof *d) == 0 && d[n] == 0x5a);
+        }
+    }
+}
+
+/* Moduli of ones, in which -1 is a number of ones in any form, and k and u of
+ * section 6 too: so the columns are as full as they can be.  And a result of
+ * m - 1, which only its lowest digit keeps from being reduced. */
+static void test_bn_powers_of_numbers_of_ones_are_right(void)
+{
+    static sc_modulus mod;
+    sc_word m[SC_LIMBS_MAX], x[SC_LIMBS_MAX], d[SC_LIMBS_MAX];
+    sc_word want[SC_LIMBS_MAX], pair[SC_LIMBS_MAX], e[SC_LIMBS_MAX] = { 1 };
+    size_t n, len;
+    int k, i;
+    for (n = 1; n <= SC_LIMBS_MAX; n += n < 8 ? 1 : 4) {
+        len = n * sizeof *x;
+        for (k = 0; k < 6; k++) {
+            memset(m, 0xff, len);
+            m[0] -= k / 2 == 0 ? 0 : k / 2 == 1 ? 0x10 : m[0] - 1;
+            if (n == 1 && k / 2 == 2)
+                m[0] = 3;
+            sc_modulus_init(&mod, m, n);
+            memcpy(x, m, len);
+            x[0] = k % 2 == 0 ? x[0] - 1 : x[0] >> 1;
+            memcpy(want, x, len);
+            for (i = 0; i < 16; i++)
+                sc_mont_mul(want, want, want, &mod);
+            sc_mont_pow_65536(d, x, &mod);
+            CHECK(memcmp(d, want, len) == 0);
+            if (n <= SC_PRIME_LIMBS_MAX && k % 2 == 0) {
+                sc_mont_pow(d, x, e, &mod);
+                CHECK(memcmp(d, x, len) == 0);
+            }
+            if (n > SC_LIMBS(32) && n <= SC_PRIME_LIMBS_MAX) {
+                sc_mont_pow_pair(d, x, e, &mod, pair, x, e, &mod);
+                CHECK(memcmp(d, x, len) == 0 && memcmp(pair, x, len) == 0);
+            }
+            if (n < SC_LIMBS(256))
+                continue;
+            memset(x, 0xff, len);               /* x, as it is, to 65537 */
+            sc_mont_to(want, x, &mod);
+            for (i = 0; i < 16; i++)
+                sc_mont_mul(want, want, want, &mod);
+            sc_mont_mul(want, x, want, &mod);
+            sc_pow_65537(d, x, m, n);
+            CHECK(memcmp(d, want, len) == 0);
+        }
+    }
+}
+
+/* 0 mod m as it comes of factors that are none: as a multiple of m, which is to
+ * be taken away until nothing is left.  m is a square, x its root. */
+static void test_bn_powers_that_vanish_are_nought(void)
+{
+    static sc_modulus mod;
+    sc_word m[SC_LIMBS_MAX], x[SC_LIMBS_MAX], d[SC_LIMBS_MAX];
+    sc_word pair[SC_LIMBS_MAX], e[SC_LIMBS_MAX] = { 2 };
+    const sc_word ones = ~(sc_word)0;
+    size_t n;
+    for (n = 2; n <= SC_LIMBS_MAX; n += n < 8 ? 2 : 4) {
+        memset(x, 0, sizeof x);
+        memset(x, 0xff, n / 2 * sizeof *x);
+        sc_bn_mul(m, x, n / 2, x, n / 2);
+        sc_modulus_init(&mod, m, n);
+        sc_mont_mul(d, x, x, &mod);
+        CHECK(sc_bn_is_zero(d, n) == ones);
+        sc_mont_pow_65536(d, x, &mod);
+        CHECK(sc_bn_is_zero(d, n) == ones);
+        if (n <= SC_PRIME_LIMBS_MAX) {
+            sc_mont_pow(d, x, e, &mod);
+            CHECK(sc_bn_is_zero(d, n) == ones);
+        }
+        if (n > SC_LIMBS(32) && n <= SC_PRIME_LIMBS_MAX) {
+            sc_mont_pow_pair(d, x, e, &mod, pair, x, e, &mod);
+            CHECK(sc_bn_is_zero(d, n) == ones);
+            CHECK(sc_bn_is_zero(pair, n) == ones);
+        }
+        if (n >= SC_LIMBS(256)) {
+            sc_pow_65537(d, x, m, n);
+            CHECK(sc_bn_is_zero(d, n) == ones);
         }
     }
 }
@@ -1862,7 +1951,7 @@ static void test_bn_fast_powers_equal_the_portable_ones(void)
 {
     sc_modulus mod[2];
     sc_word m[2][SC_LIMBS_MAX], x[2][SC_LIMBS_MAX], e[2][SC_LIMBS_MAX];
-    sc_word d[2][SC_LIMBS_MAX], want[SC_LIMBS_MAX];
+    sc_word d[2][SC_LIMBS_MAX + 1], want[SC_LIMBS_MAX];
     size_t bits, n, k, i;
     test_random r;
     test_random_init(&r, "fast powers");
@@ -1876,16 +1965,17 @@ static void test_bn_fast_powers_equal_the_portable_ones(void)
             bn_operand(e[i], n, (int)(k / 2 % BN_KINDS), &r);
             sc_modulus_init(&mod[i], m[i], n);
         }
+        d[0][n] = d[1][n] = 0x5a;           /* just behind: stays as it is */
         sc_mont_pow_pair(d[0], x[0], e[0], &mod[0], d[1], x[1], e[1], &mod[1]);
         for (i = 0; i < 2; i++) {
             sc_mont_pow(want, x[i], e[i], &mod[i]);
-            CHECK(sc_bn_equal(d[i], want, n));
+            CHECK(sc_bn_equal(d[i], want, n) && d[i][n] == 0x5a);
         }
         sc_mont_pow_pair(x[0], x[0], e[0], &mod[0], x[1], x[1], e[1], &mod[1]);
         CHECK(sc_bn_equal(d[0], x[0], n) && sc_bn_equal(d[1], x[1], n));
     }
-    for (bits = 2048; bits <= 4096; bits += 8) {
-        n = SC_LIMBS(bits / 8);
+    for (bits = 1985; bits <= 4096; bits += bits < 2048 ? 1 : 8) {
+        n = SC_LIMBS((bits + 7) / 8);           /* keys have whole bytes */
         for (k = 0; k < BN_KINDS; k++) {
             bn_operand(m[0], n, (int)k, &r);
             bn_cut(m[0], n, bits);
@@ -1894,8 +1984,9 @@ static void test_bn_fast_powers_equal_the_portable_ones(void)
             sc_mont_to(want, x[0], &mod[0]);
             sc_mont_pow_65536(want, want, &mod[0]);
             sc_mont_mul(want, x[0], want, &mod[0]);
+            d[0][n] = 0x5a;
             sc_pow_65537(d[0], x[0], m[0], n);
-            CHECK(sc_bn_equal(d[0], want, n));
+            CHECK(sc_bn_equal(d[0], want, n) && d[0][n] == 0x5a);
             sc_pow_65537(x[0], x[0], m[0], n);          /* in place */
             CHECK(sc_bn_equal(d[0], x[0], n));
         }
@@ -2139,6 +2230,12 @@ static void test_rsa_keygen_makes_keys_as_fips_186_5_asks(void)
         } while (result == SC_MORE);
         CHECK(result == SC_OK && n_dots >= 1 && n_primes == 2);
         check_key_numbers(&key, v[i].n_bits);
+        if (v[i].random != test_random_bytes) { /* two bits are set, no more */
+            int low = v[i].n_bits == 2048 ? 0xc0 : 0x0c;
+            int high = v[i].n_bits == 2048 ? 0xff : 0x0f;
+            int want = v[i].random == low_random_bytes ? low : high;
+            CHECK(key.p[0] == want && key.q[0] == want);
+        }
         CHECK(all_are(&g, sizeof g, 0));        /* no trace of the primes */
     }
 }
@@ -2520,9 +2617,10 @@ static void test_rsa_key_check_finds_a_bit_wrong_in_any_number(void)
  * 65537, or of another length than half of n's. */
 static void test_rsa_key_check_refuses_factors_it_would_not_make(void)
 {
+    static char text[SC_PEM_MAX];
     sc_private_key key;
     uint8_t *x;
-    size_t i;
+    size_t i, len;
     for (i = 0; i < 2; i++) {
         key = *test_key(2048);
         x = i == 0 ? key.p : key.q;
@@ -2549,6 +2647,9 @@ static void test_rsa_key_check_refuses_factors_it_would_not_make(void)
         test_key_from_primes(&key, 256);
         CHECK(key.pub.n[0] == (i == 0 ? 0x80 : 0x7f));
         CHECK(sc_key_check(&key) == (i == 0 ? SC_OK : SC_ERR_KEY_SIZE));
+        if (i == 0)
+            CHECK(sc_key_write_pem(&key, text, sizeof text, &len) == SC_OK
+                  && sc_key_read_pem(&key, text, len) == SC_OK);
     }
 }
 
@@ -2570,6 +2671,10 @@ static void test_rsa_key_check_names_a_size_it_does_not_take(void)
 static void test_rsa_public_check_knows_a_usable_modulus(void)
 {
     static const size_t bad_len[] = { 0, 1, 128, 255, 513, 1000 };
+    struct {
+        sc_public_key key;
+        uint8_t behind[512];            /* odd, too */
+    } k;
     sc_public_key key = test_key(2048)->pub;
     size_t i;
     CHECK(sc_public_check(&key) == SC_OK);
@@ -2581,10 +2686,28 @@ static void test_rsa_public_check_knows_a_usable_modulus(void)
     CHECK(sc_public_check(&key) == SC_ERR_PUBLIC_KEY);
     key.n[0] = 0x80;
     CHECK(sc_public_check(&key) == SC_OK);
-    memset(key.n, 0xff, sizeof key.n);
+    memset(&k, 0xff, sizeof k);
     for (i = 0; i < sizeof bad_len / sizeof *bad_len; i++) {
-        key.n_len = bad_len[i];
-        CHECK(sc_public_check(&key) == SC_ERR_PUBLIC_KEY);
+        k.key.n_len = bad_len[i];
+        CHECK(sc_public_check(&k.key) == SC_ERR_PUBLIC_KEY);
+    }
+}
+
+static void test_rsa_public_equal_sees_every_byte_and_the_length(void)
+{
+    const sc_public_key *key = &test_key(2048)->pub;
+    sc_public_key other = *key;
+    size_t i;
+    for (i = 255; i <= 257; i++) {
+        other.n_len = i;
+        CHECK(sc_public_equal(key, &other) == (i == 256));
+        CHECK(sc_public_equal(&other, key) == (i == 256));
+    }
+    other.n_len = 256;
+    for (i = 0; i < 256; i++) {
+        other.n[i] ^= 1;
+        CHECK(!sc_public_equal(key, &other));
+        other.n[i] ^= 1;
     }
 }
 
@@ -2632,7 +2755,7 @@ static void test_rsa_public_and_private_operation_are_each_others_inverse(void)
 static void test_rsa_private_refuses_what_is_not_below_the_modulus(void)
 {
     static const unsigned sizes[] = { 2048, 2056, 4096 };
-    uint8_t c[SC_MODULUS_MAX], m[SC_MODULUS_MAX];
+    uint8_t c[SC_MODULUS_MAX], m[SC_MODULUS_MAX + 1];
     sc_word ok;
     size_t i, at;
     int kind;
@@ -2646,8 +2769,9 @@ static void test_rsa_private_refuses_what_is_not_below_the_modulus(void)
             if (kind == 2)
                 memset(c, 0xff, len);
             ok = ~(sc_word)0;
+            m[len] = 0x5a;                      /* just behind: stays */
             CHECK(sc_rsa_private(key, c, m, &ok, sc_os_random, NULL) == SC_OK);
-            CHECK(ok == 0 && all_are(m, len, 0));
+            CHECK(ok == 0 && all_are(m, len, 0) && m[len] == 0x5a);
         }
     }
 }
@@ -2906,6 +3030,7 @@ static void test_rsa_oaep_goes_both_ways_with_every_label_and_length(void)
         }
         CHECK(sc_oaep_encrypt(&key->pub, label, 1, msg, k - 65, c,
                               test_random_bytes, &r) == SC_ERR_ARGUMENT);
+        ok = ~(sc_word)0;
         CHECK(sc_oaep_decrypt(key, label, 1, c, em, k - 65, &ok,
                               test_random_bytes, &r) == SC_ERR_ARGUMENT);
         CHECK(ok == 0 && all_are(em, k - 65, 0));
@@ -3553,10 +3678,11 @@ static void test_keyfile_writes_pkcs1_and_reads_it_back(void)
 }
 
 /* Lengths at the edge: base64 that fills its last line, or has one byte more,
- * and a sequence of 256 bytes, times a number.  p and q need not be primes. */
+ * and a sequence of 256 bytes, times a number, or a few bytes less.  p and q
+ * need not be primes. */
 static void test_keyfile_of_any_length_is_written_well(void)
 {
-    static const size_t n_len[] = { 258, 277 }; /* whose keys may be so long */
+    static const size_t n_len[] = { 258, 277, 276 };    /* that come to that */
     static char text[SC_PEM_MAX];
     static test_number v[KEY_NUMBERS];
     sc_private_key key, again;
@@ -3564,15 +3690,16 @@ static void test_keyfile_of_any_length_is_written_well(void)
     test_bytes b;
     char label[32];
     size_t i, half, len, lines, n_full = 0, n_over = 0, n_256 = 0;
+    size_t n_less = 0;
     int k;
     test_random_init(&r, "lengths");
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 3; i++) {
         half = (n_len[i] + 1) / 2;
         for (k = 0; k < 12; k++) {
             memset(&key, 0, sizeof key);
             (void)test_random_bytes(&r, key.p, half);
             (void)test_random_bytes(&r, key.q, half);
-            key.p[0] = key.q[0] = i == 0 ? 0xe1 : 0x0e;
+            key.p[0] = key.q[0] = n_len[i] % 2 == 0 ? 0xe1 : 0x0e;
             key.p[half - 1] |= 1;
             key.q[half - 1] |= 1;
             test_key_from_primes(&key, n_len[i]);
@@ -3586,13 +3713,14 @@ static void test_keyfile_of_any_length_is_written_well(void)
             n_full += b.len % 48 == 0;
             n_over += b.len % 48 == 1;
             n_256 += (b.len - 4) % 256 == 0;
+            n_less += (b.len - 4) % 256 > 250;
             text[len] = 'x';            /* no room for the NUL */
             lines = len;
             CHECK(sc_key_write_pem(&key, text, lines, &len) == SC_ERR_SPACE);
             CHECK(text[lines] == 'x');
         }
     }
-    CHECK(n_full > 0 && n_over > 0 && n_256 > 0);
+    CHECK(n_full > 0 && n_over > 0 && n_256 > 0 && n_less > 0);
 }
 
 static void test_keyfile_numbers_with_zeros_in_front_are_written_short(void)
@@ -3607,6 +3735,7 @@ static void test_keyfile_numbers_with_zeros_in_front_are_written_short(void)
     test_key_from_primes(&key, 256);
     CHECK(key.dp[0] == 0 && key.dp[1] != 0 && key.dp[1] < 0x80);
     CHECK(key.qinv[0] == 0 && key.qinv[1] >= 0x80);
+    spoil_the_stack();
     CHECK(sc_key_write_pem(&key, text, sizeof text, &len) == SC_OK);
     CHECK(numbers_read(v, text) && v[KEY_DP].len == 127);
     CHECK(memcmp(v[KEY_DP].bytes, key.dp + 1, 127) == 0);
@@ -3685,6 +3814,12 @@ static void test_keyfile_refuses_a_wrong_number_in_any_place(void)
         CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_CHECK);
         v[i].bytes[0] = 0;              /* nought is not positive */
         CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_FORMAT);
+        len = good.bytes[0] == 0;       /* a byte longer than there is room */
+        memcpy(v[i].bytes + 1, good.bytes + len, good.len - len);
+        v[i].bytes[0] = 1;
+        v[i].len = good.len - len + 1;
+        CHECK(v[i].len == (i == KEY_D ? 257 : 129));
+        CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_CHECK);
         v[i] = good;
     }
     for (i = KEY_P; i <= KEY_Q; i++) {  /* a d that fits one prime only */
@@ -3723,6 +3858,7 @@ static void test_keyfile_refuses_other_sizes_and_exponents(void)
     sc_private_key key;
     sc_public_key pub;
     test_bytes blob;
+    uint8_t *exact;
     size_t i;
     CHECK(numbers_read(v, published_key));
     good = v[KEY_N];
@@ -3756,9 +3892,24 @@ static void test_keyfile_refuses_other_sizes_and_exponents(void)
               == SC_ERR_KEY_EXPONENT);
         blob.len = 0;
         put_blob(&blob, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
+        memset(&pub, 0x5a, sizeof pub);
         CHECK(sc_key_blob_read(&pub, blob.bytes, blob.len)
               == SC_ERR_KEY_EXPONENT);
+        CHECK(all_are(&pub, sizeof pub, 0));
     }
+    v[KEY_E].len = 3;                   /* one byte, and nothing behind it */
+    memcpy(v[KEY_E].bytes, "\1\0\1", 3);
+    v[KEY_N].len = 1;
+    v[KEY_N].bytes[0] = 0;
+    blob.len = 0;
+    put_blob(&blob, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
+    exact = (uint8_t *)malloc(blob.len);
+    if (exact == NULL)
+        return;
+    memcpy(exact, blob.bytes, blob.len);
+    CHECK(sc_key_blob_read(&pub, exact, blob.len) == SC_ERR_KEY_FORMAT);
+    CHECK(sc_key_blob_read(&pub, exact, 10) == SC_ERR_KEY_FORMAT);
+    free(exact);
 }
 
 /* X.690 10.1 and 8.3: one way to write a number; nothing more, nothing less. */
@@ -3831,6 +3982,13 @@ static void test_keyfile_refuses_der_that_is_not_der(void)
     file.bytes[3] = (uint8_t)(file.len - 4);
     CHECK(key_read(&key, text, put_pem(text, label, &file))
           == SC_ERR_KEY_FORMAT);
+    file.len = 4 + 3;                   /* and n, in three bytes for 257 */
+    put(&file, "\2\x83\1\1\0", 5);
+    put(&file, b.bytes + 4 + 3 + 4, b.len - (4 + 3 + 4));
+    file.bytes[2] = (uint8_t)((file.len - 4) >> 8);
+    file.bytes[3] = (uint8_t)(file.len - 4);
+    CHECK(key_read(&key, text, put_pem(text, label, &file))
+          == SC_ERR_KEY_FORMAT);
     file.len = 0;                       /* "until the end" */
     put(&file, "\x30\x80", 2);
     put(&file, b.bytes + 4, b.len - 4);
@@ -3857,6 +4015,9 @@ static void test_keyfile_refuses_openssh_files_that_contradict_themselves(void)
           == SC_ERR_KEY_FORMAT);
     (void)openssh_pem(text, v, &v[KEY_N], 1, 77, "c");
     pem_bytes(&b, label, text);
+    b.bytes[0] ^= 1;                    /* another name of the format */
+    CHECK(key_read(&key, text, put_pem(text, label, &b)) == SC_ERR_KEY_FORMAT);
+    b.bytes[0] ^= 1;
     put_number(&b, 0, 1);               /* a byte behind the private part */
     CHECK(key_read(&key, text, put_pem(text, label, &b)) == SC_ERR_KEY_FORMAT);
     pem_bytes(&b, label, refused_file[2].text);
@@ -4032,6 +4193,9 @@ static void test_keyfile_public_line_is_ssh_keygen_s(void)
                                &len) == SC_OK && strcmp(line, want) == 0);
     CHECK(sc_public_write_line(&test_key(2048)->pub, "", line, sizeof line,
                                &len) == SC_OK && strcmp(line, want) == 0);
+    CHECK(sc_public_write_line(&test_key(2048)->pub, "x", line, sizeof line,
+                               &len) == SC_OK);
+    CHECK(strcmp(line, strcat(want, " x")) == 0);
     for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         CHECK(sc_public_write_line(&test_key(sizes[i])->pub, "a b  c ", line,
                                    sizeof line, &len) == SC_OK);
@@ -4116,7 +4280,7 @@ static void test_keyfile_refuses_every_bad_public_line(void)
 {
     static const char *const other_type[] = { "ssh-dss", "ssh-ed25519",
         "ecdsa-sha2-nistp256", "ssh-rsa-cert-v01@openssh.com",
-        "sk-ssh-ed25519@openssh.com" };
+        "sk-ssh-ed25519@openssh.com", "x" };
     static test_number v[KEY_NUMBERS], good;
     static char line[2000];
     static test_bytes b;
@@ -4128,6 +4292,8 @@ static void test_keyfile_refuses_every_bad_public_line(void)
     put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
     CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "\r\n")) == SC_OK);
     CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "\n!"))
+          == SC_OK);
+    CHECK(line_read(line, public_line(line, "ssh-rsa", &b, "\r!"))
           == SC_OK);
     CHECK(line_read(line, public_line(line, " \tssh-rsa\t", &b, "\tx"))
           == SC_OK);
@@ -4157,6 +4323,13 @@ static void test_keyfile_refuses_every_bad_public_line(void)
         CHECK(line_read(line, public_line(line, other_type[i], &b, ""))
               == SC_ERR_KEY_FORMAT);
     }
+    b.len = 0;                          /* the digits cut anywhere */
+    put_blob(&b, "ssh-dss", &v[KEY_E], &v[KEY_N]);
+    (void)public_line(line, "ssh-dss", &b, "");
+    for (i = 0; i < 70; i++)
+        CHECK(line_read(line, 8 + i)
+              == (i >= 64 || (i >= 16 && i % 4 == 0) ? SC_ERR_KEY_TYPE
+                                                     : SC_ERR_KEY_FORMAT));
     b.len = 0;
     put_blob(&b, "ssh-rsa", &v[KEY_E], &v[KEY_N]);
     CHECK(line_read(line, public_line(line, "no-such", &b, " x")) != SC_OK);
@@ -4210,8 +4383,10 @@ static void test_keyfile_fingerprint_and_picture_are_ssh_keygen_s(void)
     sc_public_key key = { 257, { 0x80 } };
     key.n[255] = 0x3f;
     key.n[256] = 0xe3;
+    memset(picture, 'x', sizeof picture);       /* its NUL is to be written */
     sc_randomart(&key, picture);
     CHECK(strcmp(picture, walls_picture) == 0);
+    memset(fingerprint, 'x', sizeof fingerprint);
     sc_fingerprint(&test_key(2048)->pub, fingerprint);
     CHECK(strcmp(fingerprint, want) == 0);
     sc_randomart(&test_key(2048)->pub, picture);
@@ -5439,6 +5614,8 @@ static const test_case test_cases_a[] = {
     TEST(bn_65537_remainder_and_inverse_are_right),
     TEST(bn_montgomery_agrees_with_slow_numbers),
     TEST(bn_powers_agree_with_square_and_multiply),
+    TEST(bn_powers_of_numbers_of_ones_are_right),
+    TEST(bn_powers_that_vanish_are_nought),
     TEST(bn_fast_powers_equal_the_portable_ones),
     TEST(bn_fast_powers_with_moduli_near_the_top),
     TEST(rsa_keygen_makes_keys_as_fips_186_5_asks),
@@ -5454,6 +5631,7 @@ static const test_case test_cases_a[] = {
     TEST(rsa_key_check_refuses_factors_it_would_not_make),
     TEST(rsa_key_check_names_a_size_it_does_not_take),
     TEST(rsa_public_check_knows_a_usable_modulus),
+    TEST(rsa_public_equal_sees_every_byte_and_the_length),
     TEST(rsa_public_and_private_operation_are_each_others_inverse),
     TEST(rsa_private_refuses_what_is_not_below_the_modulus),
     TEST(rsa_private_takes_the_primes_in_either_order),
