@@ -1221,7 +1221,7 @@ static void test_cipher_poly1305_is_its_definition_at_every_length(void)
 /* RFC 8439 2.8.2 and A.5. */
 /* Sums at the edge.  0: h is over 2^130, in limbs of 26 bits: the carry goes
  * all the way, and comes back.  1: h is 2^130 - 2^64, and 5 more changes no
- * other word of 64 bits. */
+ * other word of 64 bits.  2: h is 2^130 - 1, and they change all. */
 static void test_cipher_poly1305_carries_where_it_must(void)
 {
     static const struct {
@@ -1233,7 +1233,9 @@ static void test_cipher_poly1305_carries_where_it_must(void)
           { 0xf6, 0x45, 0x74, 0x73, 0x9d, 0x3d, 0xd3, 0xf7,
             0xa5, 0x9f, 0x2e, 0x2d, 0x28, 0xe9, 0x61, 0x1a }, 16 },
         { { 1 }, { 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,
-                   0xff, 0xff, 0xff, 0xff }, 48 }
+                   0xff, 0xff, 0xff, 0xff }, 48 },
+        { { 1 }, { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                   0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, 48 }
     };
     uint8_t key[32] = { 0 }, tag[16], want[16];
     size_t i;
@@ -6438,6 +6440,8 @@ static void test_handshake_no_record_leaves_before_its_last_frame(void)
         CHECK(len == (m->may_send ? 25u : 0u));
         CHECK(sc_ready(ch) == (m->turn <= 0));
         CHECK((sc_session_id(ch) != NULL) == (m->turn <= 0 || m->turn == 5));
+        CHECK((sc_peer_key(ch) != NULL)
+              == (m->turn <= 0 && (m->side == TEST_CLIENT || m->keyed)));
     }
 }
 
@@ -7653,6 +7657,8 @@ static void test_records_close_ends_only_the_direction_of_its_sender(void)
         test_pair *p = test_pair_ready(1);
         CHECK(test_send(p, !side, 1, "begun", 5) == SC_OK);
         CHECK(test_reason(p, side) == 0);
+        CHECK(test_is_zero(&p->end[side].ch.sending,
+                           sizeof p->end[side].ch.sending));
         CHECK(test_send(p, side, 0, "no more", 7) == SC_ERR_STATE);
         CHECK(test_reason(p, side) == -1);              /* once */
         CHECK(test_send(p, !side, 0, "ended", 5) == SC_OK
