@@ -13,8 +13,8 @@ Usage:  sh tests/mutate.sh                 a sample, drawn by SC_SEED
 Needs:  python3, gcc, gcov, Linux.
 
 Verdicts:
- killed     by a test of test.c, built plainly; or in a build named behind it:
-            nosimd, word32, or asan (address and undefined behaviour checked)
+ killed     by a test of test.c, built plainly; else in the first of these:
+            asan (address and undefined behaviour checked), nosimd, word32
  same code  gcc -O2 makes the same object files, in each build that has the line
  no code    it does not compile
  explained  it survives, and tests/mutants.txt says why that is no fault
@@ -779,7 +779,7 @@ class Campaign:
             if self.quick:
                 builds = builds[:1]
             elif "default" in builds:
-                builds.append("asan")
+                builds.insert(1, "asan")    # the one that notices most
             for name in builds:
                 build = self.build(name)
                 build.prepare(name == "default" or (self.full
@@ -952,7 +952,7 @@ def report(mutants, rows, explained, all_mutants):
                 kinds[more.split()[0]] += 1
         tried = sum(count.values()) - count["elsewhere"]
         by = ", ".join("%d %s" % (kinds[b], "plainly" if b == "default" else
-                                  "only with " + b) for b in BUILDS if kinds[b])
+                                  "else with " + b) for b in BUILDS if kinds[b])
         if tried == 0 and not count:
             continue
         print("evidence: mutants of %s | %s | %d of %d tried: %d killed (%s), "
