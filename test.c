@@ -4563,6 +4563,24 @@ static void test_keyfile_load_refuses_a_file_others_can_touch(void)
 }
 
 /* ".pub" must fit behind the path: cut off, it would name another file. */
+/* What is not part of the key counts, too; a key's own file takes 3,400. */
+static void test_keyfile_load_takes_files_of_6143_bytes(void)
+{
+    static char text[6145];
+    sc_private_key key;
+    size_t len;
+    if (!folder_begin())
+        return;
+    CHECK(sc_key_write_pem(test_key(2048), text, sizeof text, &len) == SC_OK);
+    memset(text + len, '\n', sizeof text - len);
+    file_write("key", text, 6143);
+    CHECK(test_chmod(in_folder("key"), 0600) == 0);
+    CHECK(sc_key_load(&key, in_folder("key")) == SC_OK);
+    file_write("key", text, 6144);
+    CHECK(sc_key_load(&key, in_folder("key")) == SC_ERR_KEY_FORMAT);
+    folder_end();
+}
+
 static void test_keyfile_save_takes_no_path_too_long_for_its_public_half(void)
 {
     static char path[2000];
@@ -5032,6 +5050,26 @@ static void test_hosts_judge_refuses_what_no_line_can_hold(void)
     known.path = NULL;
     CHECK(sc_judge_known_hosts(&known, &test_key(2048)->pub)
           == SC_ERR_ARGUMENT);
+    folder_end();
+}
+
+/* Of a longer one, the end of the key is missing. */
+static void test_hosts_file_lines_of_4096_bytes_are_read_whole(void)
+{
+    static char text[4097], key[1000];
+    sc_known_hosts known;
+    size_t len, key_len = line_make(key, "%K");
+    if (!folder_begin())
+        return;
+    for (len = 4096; len <= 4097; len++) {
+        memset(text, ' ', sizeof text);
+        memcpy(text, "example.org", 11);
+        memcpy(text + len - key_len, key, key_len);
+        file_write("hosts", text, len);
+        CHECK(hosts_judge(&known, NULL, 1)
+              == (len == 4096 ? SC_OK : SC_ERR_HOST_LINE));
+        CHECK(known.line == 1);
+    }
     folder_end();
 }
 
@@ -5671,6 +5709,7 @@ static const test_case test_cases_a[] = {
     TEST(keyfile_save_makes_a_private_file_and_its_public_line),
     TEST(keyfile_save_writes_the_longest_public_line_whole),
     TEST(keyfile_save_overwrites_nothing),
+    TEST(keyfile_load_takes_files_of_6143_bytes),
     TEST(keyfile_save_takes_no_path_too_long_for_its_public_half),
     TEST(keyfile_load_refuses_a_file_others_can_touch),
     TEST(keyfile_load_tells_its_failures_apart),
@@ -5680,6 +5719,7 @@ static const test_case test_cases_a[] = {
     TEST(hosts_authorized_keys_line_means_what_it_says),
     TEST(hosts_file_decides_by_the_line_it_names),
     TEST(hosts_judge_refuses_what_no_line_can_hold),
+    TEST(hosts_file_lines_of_4096_bytes_are_read_whole),
     TEST(hosts_file_missing_and_unreadable_are_different_answers),
     TEST(hosts_remember_writes_a_line_only_when_it_should),
     TEST(hosts_remember_writes_the_longest_line_whole),
@@ -6923,6 +6963,23 @@ static void test_handshake_needs_exactly_one_judge(void)
         r = sc_client_init(&p->end[0].ch, o, p->m[1], &p->m_len[1]);
         CHECK(r == (n == 1 ? SC_OK : SC_ERR_NO_JUDGE));
         CHECK(p->m_len[1] == (n == 1 ? 4u : 0u));
+    }
+}
+
+/* By its fingerprint, by a judge's yes, or because any would do. */
+static void test_handshake_goes_on_with_a_host_that_is_believed(void)
+{
+    int how;
+    for (how = 0; how < 3; how++) {
+        test_pair *p = test_pair_init(0);
+        sc_client_options *o = &p->client_options;
+        o->pin = how == 0 ? p->pin : NULL;
+        o->judge_host = how == 1 ? test_judge : NULL;
+        o->judge_ctx = p;
+        o->accept_any_host_insecure = how == 2;
+        CHECK(test_pair_start(p) == SC_OK);
+        CHECK(test_pair_run(p, test_last(0)) == SC_OK);
+        CHECK(p->n_judged == (how == 1));
     }
 }
 
@@ -10043,6 +10100,7 @@ static const test_case test_cases_b[] = {
     TEST(handshake_client_takes_host_keys_of_2048_to_4096_bits),
     TEST(handshake_client_refuses_one_key_shown_as_both),
     TEST(handshake_needs_exactly_one_judge),
+    TEST(handshake_goes_on_with_a_host_that_is_believed),
     TEST(handshake_pin_that_is_no_fingerprint_sends_nothing),
     TEST(handshake_pin_of_another_key_sends_nothing),
     TEST(handshake_host_the_judge_refuses_is_sent_nothing),

@@ -14,7 +14,8 @@ Needs:  python3, gcc, gcov, Linux.
 
 Verdicts:
  killed     by a test of test.c, built plainly; else in the first of these:
-            asan (address and undefined behaviour checked), nosimd, word32
+            asan (address and undefined behaviour checked), nosimd, word32,
+            asan32 (both)
  same code  gcc -O2 makes the same object files, in each build that has the line
  no code    it does not compile
  explained  it survives, and tests/mutants.txt says why that is no fault
@@ -44,9 +45,10 @@ HEADER = "secchan.h"
 C99 = ["gcc", "-std=c99", "-Werror=incompatible-pointer-types",
        "-Werror=int-conversion", "-Werror=implicit-function-declaration",
        "-Werror=return-type"]
-BUILDS = {"default": [], "nosimd": ["-DSC_NO_SIMD"], "word32": ["-DSC_WORD32"],
-          "asan": ["-fsanitize=address,undefined",
-                   "-fno-sanitize-recover=all"]}
+ASAN = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+BUILDS = {"default": [], "asan": ASAN, "nosimd": ["-DSC_NO_SIMD"],
+          "word32": ["-DSC_WORD32"], "asan32": ["-DSC_WORD32"] + ASAN}
+BESIDE = {"asan": "default", "asan32": "word32"}    # whose coverage is theirs
 PLATFORMS = ["default", "nosimd", "word32"]     # that have lines of their own
 
 # ---- 1. C in tokens ----------------------------------------------------------
@@ -652,7 +654,7 @@ def test_fails(build, program, name):
     limit = 2 + 10 * build.seconds[name]
     left = 4 + 10 * build.sleeps[name]
     limits = "ulimit -t %d && ulimit -f %d && " % (limit + 1, 1 << 19)
-    if build.name != "asan":
+    if build.name not in BESIDE:
         limits += "ulimit -v %d && " % (1 << 20)
     p = subprocess.Popen(["sh", "-c", limits + 'exec "$0" "$1"', program, name],
                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -778,13 +780,13 @@ class Campaign:
             covered = asked = False
             if self.quick:
                 builds = builds[:1]
-            elif "default" in builds:
-                builds.insert(1, "asan")    # the one that notices most
+            else:
+                builds = [b for b in BUILDS if BESIDE.get(b, b) in builds]
             for name in builds:
                 build = self.build(name)
                 build.prepare(name == "default" or (self.full
-                                                    and name != "asan"))
-                source = build if name != "asan" else self.build("default")
+                                                    and name not in BESIDE))
+                source = self.build(BESIDE.get(name, name))
                 tests = source.tests_for(m) & set(build.tests)
                 covered = covered or bool(tests)
                 program = self.make(m, build, folder)
@@ -809,7 +811,7 @@ class Campaign:
 
     def is_same_code(self, m, builds, folder):
         return all(self.same_code(m, self.build(b), folder) for b in builds
-                   if b != "asan")
+                   if b not in BESIDE)
 
     def remember(self, m, killer):
         with self.lock:
