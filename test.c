@@ -5285,7 +5285,8 @@ typedef struct {
 static void complain(void *ctx, const char *path, size_t line, const char *why)
 {
     test_complaints *c = (test_complaints *)ctx;
-    CHECK(strcmp(path, in_folder("keys")) == 0 && why != NULL && *why != '\0');
+    CHECK(strcmp(path, in_folder("keys")) == 0);
+    CHECK(strncmp(why, "not used: it has options, or", 28) == 0);
     if (c->n < 8)
         c->line[c->n] = line;
     c->n++;
@@ -8550,7 +8551,8 @@ static void test_blocking_every_result_has_its_own_words(void)
     }
     for (r = -200; r < 200; r++)
         n_known += strcmp(sc_strerror(r), sc_strerror(-9999)) != 0;
-    CHECK((size_t)n_known == n && sc_strerror(-9999)[0] != '\0');
+    CHECK((size_t)n_known == n);
+    CHECK(strcmp(sc_strerror(-9999), "an unknown error") == 0);
     /* compiled programs know them by number: the last of each kind */
     CHECK(SC_CLOSED == 2 && SC_ERR_INTERNAL == -5 && SC_ERR_LISTEN == -16);
     CHECK(SC_ERR_TOO_LONG == -26 && SC_ERR_HOST_LINE == -36);
