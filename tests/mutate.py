@@ -877,6 +877,9 @@ def campaign(mutants, rows, args, explained, everything):
             if explained.why(m) is not None:
                 rows[m.key] = "left", ""
         todo = [m for m in todo if m.key not in rows]
+    if args.results:
+        print("evidence: verdicts of earlier runs, by the tests of their day | "
+              "measured | %d of %d" % (len(mutants) - len(todo), len(mutants)))
     stop = time.monotonic() + args.minutes * 60
     with tempfile.TemporaryDirectory(prefix="secchan.") as scratch:
         sources = copy_sources(scratch)
