@@ -13,6 +13,9 @@
 page=docs/evidence.md
 commit=$(git describe --always --exclude '*' 2> /dev/null)
 git diff --quiet HEAD -- . ":!$page" 2> /dev/null || commit=$commit-dirty
+settings=$(env | sed -n '/^SC_JOBS=\|^SC_VECTORS=/d
+    s/^\(SC_RESULTS\)=.*/\1=... /p; t
+    s/^SC_[A-Z]*=[A-Za-z0-9]*$/& /p' | sort | tr -d '\n')
 n_passed=0
 n_failed=0
 
@@ -21,6 +24,7 @@ titles() {
 strict Warnings, names, memory
 interop Key files and OAEP beside openssl and ssh-keygen
 demos The two programs
+readme The programs in README.md
 ct Constant time
 timing Constant time, by the clock
 known Known answers made by others
@@ -78,7 +82,7 @@ section() {
     echo "## $2"
     echo
     echo "$(date -u +%Y-%m-%d), commit $commit, $4 s:" \
-        "\`${SC_FULL:+SC_FULL=1 }sh tests/$1.sh\`"
+        "\`${settings}sh tests/$1.sh\`"
     echo
     echo "| what | result | figures |"
     echo "| --- | --- | --- |"

@@ -1,6 +1,7 @@
 /* ct.c: which functions let time depend on a secret?  Each row of the table at
- * the end names one, what its comment says of time, and what is to be seen when
- * it runs under valgrind with its secrets marked (ct.h).
+ * the end names one, what its comment says of time (taken from there by hand),
+ * and what is to be seen when it runs under valgrind with its secrets marked
+ * (ct.h).
  *
  *   ct keys FOLDER SEED          make the keys that the rows use
  *   ct path                      AVX2, or portable

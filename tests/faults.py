@@ -3,7 +3,8 @@ and killed at many moments.  Called by faults.sh, which builds what it needs:
     python3 faults.py FOLDER SCENARIO [ONLY]
 FOLDER has demo_client, demo_server and faults.so.  SCENARIO is one of those at
 the end; ONLY: no other call than this fails.  SC_FULL=1: every occurrence in
-every way; else a sample, which SC_SEED repeats.
+every way, of a call made over 150 times 100 of them; else a sample, which
+SC_SEED repeats.
 Prints "FAILED: ..." for what was wrong, and figures last; exit status 0:
 nothing was.  What is wanted of every run:
   - it ends by itself, within a time, by no signal; what it says in words is one

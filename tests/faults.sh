@@ -1,10 +1,11 @@
 #!/bin/sh
 # faults.sh: faults inside.  Every system call that the library and the demos
-# make fails, at every occurrence, in every way it can; a private operation goes
-# wrong in every limb; processes are killed at many moments.  Nothing may be
-# lost, leaked, half there, or wrongly calculated and used; and there are words
-# for it.
-# Usage:   sh tests/faults.sh         SC_FULL=1: everything, not a sample
+# make fails, in every way it can, at some of its occurrences; a private
+# operation goes wrong in every limb; processes are killed at many moments.
+# Nothing may be lost, leaked, half there, or wrongly calculated and used; and
+# there are words for it.
+# Usage:   sh tests/faults.sh         SC_FULL=1: at every one (of a call
+#                                     made over 150 times in a run: at 100)
 #          SC_SEED=N repeats a run (what is sampled, and all random bytes)
 # Needs:   Linux with glibc (64 bits), a C compiler (CC, CFLAGS) that has the
 #          address sanitizer, python3

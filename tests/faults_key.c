@@ -328,7 +328,7 @@ static void flip_halves(const sc_private_key *key)
     (void)operate_with_fault(key, 0, 0, 0);
     at = fault.halves_at;
     for (half = 0; half < 2; half++)
-        for (limb = 0; limb < SC_LIMBS(key->pub.n_len / 2); limb++)
+        for (limb = 0; limb < SC_LIMBS((key->pub.n_len + 1) / 2); limb++)
             for (bit = 0; bit < SC_WORD_BITS; bit++)
                 count(operate_with_fault(key, at + half, limb, bit));
     report("both CRT halves", (unsigned)key->pub.n_len * 8, 1000);

@@ -7,7 +7,8 @@
 # and holds no more memory or descriptors than before.
 # Before that, deliberate faults in copies of the sources must be found.
 # Usage:   sh tests/hostile.sh [GROUP...]   (groups: the end of hostile.c)
-#          SC_FULL=1: every length, bit and byte that the usual run samples.
+#          SC_FULL=1: every bit and byte that the usual run samples, and more
+#          lengths; all 65,536 are tried in memory, always.
 # Needs:   a C compiler (CC, CFLAGS); 2,300 descriptors (ulimit -n), else the
 #          crowd is skipped; Linux's /proc for memory
 # Debian: gcc libc6-dev
@@ -131,6 +132,15 @@ some_controls() {
         "$(in_function drop 's/ close_socket(c->fd);/& (void)dup(2);/')"
     control m4-unproved client-handshake secchan.c \
         "$(in_function client_take_m4 's/if (e == SC_OK && !ok)/if (0)/')"
+    control kept-per-record endless demo_server.c \
+        "$(in_function queue_record \
+            's/^{/{ (void)memset(malloc(64), 1, 64);/')"
+    control too-long whole secchan.c \
+        's/buf_max = SC_MESSAGE_MAX;/;/'
+    control client-record-tag client-records secchan.c \
+        "$(in_function take_record 's/if (!ok) {/if (0) {/')"
+    control wrong-hash client-files demo_client.c \
+        's/memcmp(own, t->text, 64) != 0/0/'
     control host-changed client-hosts secchan.c \
         's/sc_public_equal(&key, shown) ? SC_OK : SC_ERR_HOST_CHANGED/SC_OK/'
 }
@@ -156,14 +166,10 @@ more_controls() {
         "$(in_function give_back_buffers 's/ free(c->io);/ ;/')"
     control no-room crowd demo_server.c \
         's/^    if (is_full(s) && !make_room(s)) {/    if (is_full(s)) {/'
-    control too-long whole secchan.c \
-        's/buf_max = SC_MESSAGE_MAX;/;/'
     control m2-even client-handshake rsa_mini.c \
         "$(in_function sc_public_check 's/% 2 == 0/% 2 > 1/')"
     control m2-same client-handshake secchan.c 's/return SC_ERR_SAME_KEYS;/;/'
     control m4-secret client-handshake secchan.c 's/ok &= ok3;/;/'
-    control wrong-hash client-files demo_client.c \
-        's/memcmp(own, t->text, 64) != 0/0/'
     control no-patience patience demo_server.c \
         's/s->now_ms + SC_HANDSHAKE_MS/s->now_ms + 10000/'
 }

@@ -33,6 +33,9 @@ all_right() {
         && grep -q "^$n_asked of $n_asked as expected" docs/model/results.txt
 }
 check "all of them came out as expected when it was written" all_right
+# Whoever changes the model has to prove it again, and to record both.
+check "docs/model/secchan.pv is what it was then" \
+    [ "$(cksum < docs/model/secchan.pv)" = "2400731596 16974" ]
 echo "evidence: recorded answers belong to today's questions |" \
     "$([ "$n_failed" -eq 0 ] && echo passed || echo FAILED) |" \
     "$n_asked questions"

@@ -1,8 +1,8 @@
 /* soak.c: long conversations: very many messages through pairs of channels,
  * one pair a thread, all with the same keys.  Every message is compared, and
- * memory may not grow.
+ * memory may not grow; keys have to change when they must.
  * Usage:   soak MESSAGES THREADS         MESSAGES: each way, in each thread
- * Prints:  messages and bytes carried, rekeys passed, memory before and after.
+ * Prints:  messages and bytes carried, rekeys seen, memory before and after.
  * Status:  0 if all came through, in order, and nothing grew.
  * Needs:   POSIX threads, getrusage. */
 
@@ -28,6 +28,7 @@ typedef struct {
     uint8_t frame[SC_FRAME_MAX];
     unsigned long wanted, done;         /* messages each way */
     unsigned long long n_bytes;
+    unsigned long n_rekeys;             /* seen: the next key is another */
     const char *error;                  /* NULL: none */
 } pair;
 
@@ -72,13 +73,14 @@ static int handshake(pair *p)
  * now and then it is as long as a record can be. */
 static int message(pair *p, sc_channel *from, sc_channel *to, unsigned long i)
 {
-    uint8_t *data = p->frame + SC_HEADER_LEN, reply[SC_REPLY_MAX];
+    uint8_t *data = p->frame + SC_HEADER_LEN, reply[SC_REPLY_MAX], key[32];
     size_t len = i % 4099 == 7 ? SC_RECORD_MAX : i % SMALL, k;
     size_t frame_len, reply_len;
     uint8_t first = (uint8_t)(i * 0x9e3779b1u >> 16);
     sc_event event;
     for (k = 0; k < len; k++)
         data[k] = (uint8_t)(first + k);
+    memcpy(key, from->sending.key, 32);
     if (sc_seal(from, 0, data, len, p->frame, &frame_len) != SC_OK
         || sc_input(to, p->frame, frame_len, &event, reply, &reply_len) != SC_OK
         || event.kind != SC_EVENT_MESSAGE || event.data_len != len)
@@ -86,6 +88,7 @@ static int message(pair *p, sc_channel *from, sc_channel *to, unsigned long i)
     for (k = 0; k < len; k++)
         if (event.data[k] != (uint8_t)(first + k))
             return 0;
+    p->n_rekeys += memcmp(key, from->sending.key, 32) != 0;
     p->n_bytes += len;
     return 1;
 }
@@ -162,6 +165,7 @@ int main(int argc, char **argv)
     unsigned long wanted = argc == 3 ? strtoul(argv[1], NULL, 10) : 0;
     unsigned n = argc == 3 ? (unsigned)strtoul(argv[2], NULL, 10) : 0, i;
     unsigned long long n_bytes = 0;
+    unsigned long n_rekeys = 0;
     long before, after;
     if (wanted == 0 || n == 0 || n > THREADS_MAX) {
         fprintf(stderr, "usage: soak MESSAGES THREADS (1 to %d)\n",
@@ -179,11 +183,17 @@ int main(int argc, char **argv)
     if (!run(pairs, n, wanted))
         return 1;
     after = memory_kib();
-    for (i = 0; i < n; i++)
+    for (i = 0; i < n; i++) {
         n_bytes += pairs[i].n_bytes;
+        n_rekeys += pairs[i].n_rekeys;
+    }
     printf("%lu messages, %llu bytes, %lu rekeys, %ld KiB before, %ld after\n",
-           2 * n * wanted, n_bytes, 2 * n * (wanted / RECORDS_A_KEY), before,
-           after);
+           2 * n * wanted, n_bytes, n_rekeys, before, after);
+    if (n_rekeys != 2 * n * (wanted / RECORDS_A_KEY)) {
+        fprintf(stderr, "soak: each end rekeys after %d records\n",
+                RECORDS_A_KEY);
+        return 1;
+    }
     if (after - before > 256 * (long)n) {
         fprintf(stderr, "soak: memory grew\n");
         return 1;

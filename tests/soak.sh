@@ -31,6 +31,14 @@ soak "one conversation" $n 1 $CC -O2
 echo 'int main(void) { return 0; }' > "$scratch/empty.c"
 if clang -fsanitize=thread -o "$scratch/empty" "$scratch/empty.c" \
     > /dev/null 2>&1; then
+    echo '#include <pthread.h>
+static int n;
+static void *more(void *p) { n++; return p; }
+int main(void) { pthread_t t; pthread_create(&t, 0, more, 0); n++;
+    return pthread_join(t, 0); }' > "$scratch/race.c"
+    check "ThreadSanitizer's race is built" clang -g -fsanitize=thread \
+        -o "$scratch/race" "$scratch/race.c"
+    check "ThreadSanitizer finds it" sh -c '! "$1"' sh "$scratch/race"
     soak "eight at once in threads, ThreadSanitizer" $((n / 50)) 8 \
         clang -O1 -g -fsanitize=thread
 else

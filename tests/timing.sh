@@ -6,7 +6,8 @@
 # same machine can spoil any of them.  t, without its sign, above 4.5 deserves a
 # second look, above 10 a third.  Beside them are those of two leaks that were
 # put into copies of the library: half of the work left out, which must give
-# more than 10 or nothing is proved by a small t, and a few microseconds.
+# more than 10 or nothing is proved by a small t, and a few microseconds, which
+# say how fine this clock is.
 # Usage:   sh tests/timing.sh            a sample
 #          SC_FULL=1 sh tests/timing.sh  ten times as many
 #          SC_SEED=... chooses the order and what is enciphered
@@ -52,7 +53,7 @@ largest() {
 # ---- 1. leaks that must show ------------------------------------------------
 
 # leak CLAIM LEAST ROUNDS FILE SED: with this change, kind 3 (C1's first byte is
-# 01) takes another time; LEAST: what t has to be.
+# 01) takes another time; LEAST: what t has to be, 0: it is only measured.
 leak() {
     rm -rf "$scratch/changed" && mkdir "$scratch/changed" \
         && cp secchan.h secchan.c rsa_mini.c bignum.c "$scratch/changed" \
@@ -70,10 +71,13 @@ leak() {
     figures=$(awk -F '\t' 'NR == 3 { printf "t %.1f, medians %.1f us apart" \
         " of %.0f us", $5, ($3 < 0 ? -$3 : $3) / 1e3, $2 / 1e3 }' \
         "$scratch/figures")
-    if awk -F '\t' 'NR == 3 { exit !($5 > least) }' least="$2" \
+    if [ "$2" = 0 ]; then
+        echo "measured: put in on purpose: $1: $figures"
+        row_of_evidence "put in on purpose: $1" measured "$figures"
+    elif awk -F '\t' 'NR == 3 { exit !($5 > least) }' least="$2" \
         "$scratch/figures"; then
         ok "put in on purpose: $1: $figures"
-        row_of_evidence "put in on purpose: $1" measured "$figures"
+        row_of_evidence "put in on purpose: $1" passed "$figures"
     else
         failed "put in on purpose: $1: does not show: $figures"
         row_of_evidence "put in on purpose: $1" FAILED "$figures"
