@@ -3502,6 +3502,65 @@ static size_t pkcs1_pem(char *out, const test_number v[KEY_NUMBERS])
     return put_pem(out, "RSA PRIVATE KEY", &file);
 }
 
+/* What is wrong first is what is said: the modulus is looked at before the
+ * exponent, the form of a PKCS#8 file before the algorithm that it names. */
+static void test_keyfile_says_what_is_wrong_first(void)
+{
+    static test_number v[KEY_NUMBERS];
+    static char text[6000];
+    test_bytes cut = { 0, { 0 } };
+    sc_private_key key;
+    CHECK(numbers_read(v, published_key));
+    memmove(v[KEY_N].bytes, v[KEY_N].bytes + 1, 256);   /* no sign byte */
+    v[KEY_N].bytes[0] = 0x7f;                           /* 2047 bits */
+    v[KEY_N].len = 256;
+    v[KEY_E].len = 1;
+    v[KEY_E].bytes[0] = 3;
+    CHECK(key_read(&key, text, pkcs1_pem(text, v)) == SC_ERR_KEY_SIZE);
+    /* version 0, an elliptic curve's algorithm, and there it ends */
+    put(&cut, "\x30\x0e\2\1\0\x30\x09\6\7\x2a\x86\x48\xce\x3d\2\1", 16);
+    CHECK(key_read(&key, text, put_pem(text, "PRIVATE KEY", &cut))
+          == SC_ERR_KEY_FORMAT);
+}
+
+/* Of p = (3 q - 1) / 2, qinv is 3: a number of a key may be one byte. */
+static void test_keyfile_takes_a_number_of_one_byte(void)
+{
+    static const char file[] =
+    "-----BEGIN RSA PRIVATE KEY-----\n"
+    "MIIEIwIBAAKCAQEAqJP1Gb8XkAiHdzK3D6KoWNNMDpBMcp584pbhs56SAUD/UR0k\n"
+    "VmOKndQ/7/KMjFdDLruwqGg+Cf0TWpgs6jpRd3fJh/ah6R9P9wkE0yL9b3UFEzdK\n"
+    "nvWqcyLyl6itwS8Z0JXqisA/c1s9frC4DNxXGCfQlLy+X8P9eMeb+cb4r9aQOjpM\n"
+    "J8wBK0fxmfZXfZ+xw2lSs2jP8DVxqbZtrw9TkDQpedeAyFevSXNz4fULCOGv4yAl\n"
+    "HqwvSVvxtOjYgczyQJTjWCkeFBFuCP116UwuZx6uWhRczcTUAUOTQrrcoti5EAm3\n"
+    "jVIacNdtzeOTFXfgPqPyWHpNEJ341GZH3QdCBwIDAQABAoIBACl0WO1/5FdzAXz6\n"
+    "Z7HcmfFd5HIgYew9tRAzckUtVVIhnadgtzLXP5sYOrDSwGUygD7ZwNNo7vid10iL\n"
+    "61+d/7KVLmXU7HPbU1q4SQtyq0fhSuIy0pLMbqHpkiZhQHklEAAPHaIJLJE9ep3Q\n"
+    "7zGabYBvKgepclcyZv5wd5awqy7x+DZ39fE8rmyRq+/neZe/s5HVvKVgP9hTJ8fH\n"
+    "IqV9X8l2v4SRvWawFou4ltds/os+r5KQZmyMtVcuFMxIpH8Htu+EbO19jR0rp1Wt\n"
+    "z/c8RZdPRb2+9TSmLGYw8O0p8cwL+hX2YsT2CNV/kL3xdfJQ1n/tHr22UQ9wWDAQ\n"
+    "ozQD5+ECgYEA/m27xiNd0DJAoAEw+XLIIRpZBJrfTMKIwLg5Fxscb6R1+x4W9NGX\n"
+    "VtYl8pxQrAlvQM3ta7xnrI50xkKYlfXZ1rSc6/ebrS8lN0HsY9z9K2ZtXI3qfPTk\n"
+    "EtBnper5hkTU2yM8wmP+/3nMam6DIdmdxawWg8UvDIVc6y+3JGbtXgMCgYEAqZ59\n"
+    "LsI+iswrFVYgpkyFa2bmAxHqMyxbKyV7ZLy9n8L5UhQPTeEPjzluob2LHVufgIlI\n"
+    "8n2acwmjLtcQY/k75HhonU+9Hh9uJNadl+iox5mePbPxqKNCtzWabpymWYM4khd9\n"
+    "1u1UqlEy8Z8CFpET2R1kV9jKCFjonMp6GESePq0CgYBAyFIKdlDZxSHdW9BLg6Vf\n"
+    "gGTwHjsDQXkukPnAX1/TMW30/clcls1RB//rkU+dLl3Mg2KTjwpazn7/SE+vx0Sr\n"
+    "PZvDHW3fH+T69+cn2koANflcmqn9HSHBhJ0Piw/z1yzXi1ZaLLnt9OZOp0ruYImi\n"
+    "nlmxPZDoQEDThXe9ZhPEXwKBgQCVl5Ch13AfKzdoBuCeqegVM9fxpzAc16bEI7dy\n"
+    "vb6jEuqeB9EDh1UYpLc8cBUr3C2MyAcMzdeUU1CWs9fhw+KdedARxUxuL5wNYzXz\n"
+    "zp5kAsh7dKLRbsMdH2pG2WMgmMkglxVFo2RDHX/Hdsv5qROPLQvdKfXsbLUh6rTJ\n"
+    "iGLjtQIBAw==\n"
+    "-----END RSA PRIVATE KEY-----\n";
+    static char out[SC_PEM_MAX];
+    sc_private_key key, again;
+    size_t len = 0;
+    CHECK(key_read(&key, file, sizeof file - 1) == SC_OK);
+    CHECK(sc_key_write_pem(&key, out, sizeof out, &len) == SC_OK);
+    CHECK(strcmp(out, file) == 0);
+    CHECK(key_read(&again, out, len) == SC_OK && same_key(&again, &key));
+}
+
 /* A key blob (RFC 4253 6.6). */
 static void put_blob(test_bytes *b, const char *type, const test_number *e,
                      const test_number *n)
@@ -4875,6 +4934,8 @@ static void test_hosts_line_compares_names_and_ports(void)
         { "azAZ %K", "AZaz", 4422, SC_OK },
         { "x@ %K", "x`", 4422, SC_MORE },
         { "x[ %K", "x{", 4422, SC_MORE },
+        { "| %K", "|", 22, SC_ERR_HOST_LINE },  /* names that no host has */
+        { "a!b %K", "a!b", 22, SC_ERR_HOST_LINE },
     };
     size_t i;
     for (i = 0; i < sizeof v / sizeof *v; i++)
@@ -5073,6 +5134,30 @@ static void test_hosts_file_lines_of_4096_bytes_are_read_whole(void)
     folder_end();
 }
 
+/* Of these, a comment is cut, and the key ends with the second last byte that
+ * is read. */
+static void test_hosts_file_lines_that_are_longer_lose_a_comment(void)
+{
+    static char text[4495], key[1000];
+    sc_known_hosts known;
+    sc_authorized_keys keys;
+    size_t key_len = line_make(key, "%K");
+    if (!folder_begin())
+        return;
+    memset(text, ' ', 4095);
+    memset(text + 4095, 'c', sizeof text - 4095);
+    memcpy(text + 4094 - key_len, key, key_len);
+    file_write("keys", text, sizeof text);
+    memset(&keys, 0, sizeof keys);
+    keys.path = in_folder("keys");
+    CHECK(sc_authorise_by_file(&keys, &test_key(2048)->pub) == SC_OK);
+    memcpy(text, "example.org", 11);
+    file_write("hosts", text, sizeof text);
+    CHECK(hosts_judge(&known, NULL, 1) == SC_OK);
+    CHECK(known.line == 1 && !known.is_new);
+    folder_end();
+}
+
 static void test_hosts_file_missing_and_unreadable_are_different_answers(void)
 {
     sc_known_hosts known;
@@ -5229,7 +5314,43 @@ static void test_hosts_remember_makes_folders_of_names_of_1023(void)
     folder_end();
 }
 
+/* A device takes bytes, or has no room for them, and cannot promise to keep
+ * them; in a system's own folder nobody makes another.  What failed last is
+ * what errno says. */
+static void test_hosts_remember_cannot_use_a_device(void)
+{
+#if defined(__linux__)
+    sc_known_hosts known;
+    sc_channel ch;
+    if (!folder_begin())
+        return;
+    channel_of_host(&ch, 1);
+    CHECK(hosts_judge(&known, NULL, 1) == SC_OK);
+    known.path = "/dev/null";           /* fsync */
+    errno = 0;
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_FILE);
+    CHECK(errno == EINVAL && known.is_new);
+    known.path = "/dev/full";           /* write, and to take it back */
+    errno = 0;
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_FILE);
+    CHECK(errno == EINVAL && known.is_new);
+    known.path = "/sys/new/hosts";      /* mkdir, not open */
+    errno = 0;
+    CHECK(sc_known_hosts_remember(&known, &ch) == SC_ERR_FILE);
+    CHECK((errno == EPERM || errno == EACCES || errno == EROFS)
+          && known.is_new);
+    folder_end();
 #else
+    test_skip("it is written for Linux");
+#endif
+}
+
+#else
+
+static void test_hosts_remember_cannot_use_a_device(void)
+{
+    test_skip("it is written for POSIX");
+}
 
 static void test_hosts_remember_writes_no_other_key(void)
 {
@@ -5699,6 +5820,8 @@ static const test_case test_cases_a[] = {
     TEST(keyfile_refuses_openssh_files_that_contradict_themselves),
     TEST(keyfile_refuses_pkcs8_that_is_not_quite),
     TEST(keyfile_refuses_contents_that_end_early),
+    TEST(keyfile_says_what_is_wrong_first),
+    TEST(keyfile_takes_a_number_of_one_byte),
     TEST(keyfile_refuses_a_file_cut_at_any_byte),
     TEST(keyfile_with_any_byte_altered_is_refused_or_the_same),
     TEST(keyfile_public_line_is_ssh_keygen_s),
@@ -5721,10 +5844,12 @@ static const test_case test_cases_a[] = {
     TEST(hosts_file_decides_by_the_line_it_names),
     TEST(hosts_judge_refuses_what_no_line_can_hold),
     TEST(hosts_file_lines_of_4096_bytes_are_read_whole),
+    TEST(hosts_file_lines_that_are_longer_lose_a_comment),
     TEST(hosts_file_missing_and_unreadable_are_different_answers),
     TEST(hosts_remember_writes_a_line_only_when_it_should),
     TEST(hosts_remember_writes_the_longest_line_whole),
     TEST(hosts_remember_writes_no_other_key),
+    TEST(hosts_remember_cannot_use_a_device),
     TEST(hosts_remember_makes_folders_of_names_of_1023),
     TEST(hosts_remember_begins_a_new_line),
     TEST(hosts_authorized_keys_file_lets_in_and_complains),
@@ -6708,6 +6833,7 @@ static void test_handshake_calls_out_of_place_are_named_so(void)
     CHECK(sc_server_accept(&ch, &server) == SC_ERR_ARGUMENT);
     CHECK(test_is_zero(&ch, sizeof ch));
     o = p->server_options;
+    memset(&server, 0xaa, sizeof server);
     CHECK(sc_server_init_with(&server, &o, test_key(2056), 0)
           == SC_ERR_ARGUMENT && test_is_zero(&server, sizeof server));
     o.host_key = NULL;
@@ -8396,6 +8522,52 @@ static void test_blocking_transport_that_lies_has_failed(void)
         CHECK(sc_close(&test_conn) == SC_ERR_IO);
         CHECK(test_honest == 99 && test_conn_is_wiped());
     }
+    CHECK(test_wire_open(0, TEST_CLIENT, 600, 0) == SC_ERR_SERVER_ENDED);
+    w->p = test_pair_at(0, 1);
+    w->back_len = 0;
+    w->left = (size_t)-1;
+    test_honest = 2;
+    test_lie = 0;
+    CHECK(sc_connect_over(&test_conn, test_wire_read, test_lying_write, w,
+                          &w->p->client_options) == SC_OK);
+    CHECK(sc_finish(&test_conn) == SC_ERR_IO);
+    CHECK(sc_close(&test_conn) == SC_OK);       /* CLOSE was tried already */
+}
+
+static int test_n_reads;
+static long test_counting_read(void *io, void *buf, size_t len)
+{
+    test_n_reads++;
+    CHECK(len <= SC_FRAME_MAX);
+    return test_wire_read(io, buf, len);
+}
+
+/* Behind a frame that is wrong, nothing is read, and its error stays. */
+static void test_blocking_reads_nothing_behind_an_error(void)
+{
+    static const struct {
+        const char *frame;
+        int result, n_reads;            /* header; the rest */
+    } cases[] = {
+        { "\6\1\377\377aaaaaaaaaaaaaaaa", SC_ERR_FRAME, 1 },
+        { "\6\1\0\20aaaaaaaaaaaaaaaa", SC_ERR_RECORD, 2 },
+    };
+    test_wire *w = &test_line;
+    size_t len, i;
+    int k;
+    for (i = 0; i < 2; i++) {
+        CHECK(test_wire_open(0, TEST_CLIENT, 600, (size_t)-1) == SC_OK);
+        test_wire_back(w, (const uint8_t *)cases[i].frame, 20);
+        test_conn.read = test_counting_read;
+        test_n_reads = 0;
+        for (k = 0; k < 2; k++) {
+            len = 9;
+            CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == cases[i].result);
+            CHECK(len == 0 && test_n_reads == cases[i].n_reads);
+        }
+        CHECK(w->peer_result == SC_ERR_PEER_PROTOCOL);
+        sc_close(&test_conn);
+    }
 }
 
 static void test_blocking_calls_on_no_connection_are_harmless(void)
@@ -8407,6 +8579,7 @@ static void test_blocking_calls_on_no_connection_are_harmless(void)
     memset(&test_conn, 0, sizeof test_conn);
     CHECK(sc_send(&test_conn, "x", 1) == SC_ERR_STATE);
     CHECK(sc_send_part(&test_conn, "x", 1) == SC_ERR_STATE);
+    CHECK(sc_send_part(&test_conn, "", 0) == SC_ERR_STATE);
     CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_ERR_STATE);
     CHECK(len == 0 && sc_finish(&test_conn) == SC_ERR_STATE);
     len = 9;
@@ -9026,6 +9199,100 @@ static void test_blocking_close_is_sent_though_it_waits_and_more_comes(void)
     }
 }
 
+/* An end that says CLOSE, something that may not follow it, and goes. */
+static void test_junk_behind_close(int fd)
+{
+    uint8_t buf[SC_REPLY_MAX + 4];
+    size_t len = 0;
+    CHECK(test_accept_fd(fd) == SC_OK);
+    CHECK(sc_shut(&test_conn.channel, buf, &len) == SC_OK);
+    memcpy(buf + len, "junk", 4);
+    CHECK(test_write(fd, buf, len + 4) == (long)len + 4);
+    test_close(fd);
+}
+
+/* Behind CLOSE nothing is read: when sending fails, that is the error. */
+static void test_blocking_looks_for_no_words_behind_close(void)
+{
+    test_process pid;
+    size_t len = 9;
+    int fd;
+    test_pair_at(0, 1);
+    pid = test_spawn(test_junk_behind_close, &fd);
+    CHECK(test_connect_fd(fd) == SC_OK);
+    test_reap(pid);
+    CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_CLOSED);
+    CHECK(sc_send(&test_conn, "x", 1) == SC_ERR_IO);
+    sc_close(&test_conn);
+}
+
+/* An end that answers CLOSE with a byte, and goes later. */
+static void test_a_byte_for_close(int fd)
+{
+    uint8_t close_record[4 + 1 + 16];
+    long n;
+    CHECK(test_accept_fd(fd) == SC_OK);
+    while ((n = test_read(fd, close_record, sizeof close_record)) < 0
+           && errno == EAGAIN)
+        test_sleep_ms(1);
+    CHECK(n == (long)sizeof close_record);
+    CHECK(test_write(fd, "x", 1) == 1);
+    test_sleep_ms(200);
+    test_close(fd);
+}
+
+static void test_blocking_close_waits_though_a_byte_comes(void)
+{
+    test_process pid;
+    uint64_t start;
+    int fd;
+    test_pair_at(0, 1);
+    pid = test_spawn(test_a_byte_for_close, &fd);
+    CHECK(test_connect_fd(fd) == SC_OK);
+    start = sc_now_ms();
+    CHECK(sc_close(&test_conn) == SC_OK);
+    CHECK(sc_now_ms() - start >= 150);
+    test_reap(pid);
+}
+
+/* An end that says ten bytes, and listens late. */
+static void test_ten_bytes_and_late(int fd)
+{
+    size_t len;
+    CHECK(test_accept_fd(fd) == SC_OK);
+    CHECK(sc_send(&test_conn, "0123456789", 10) == SC_OK);
+    test_sleep_ms(200);
+    CHECK(test_recv_all(&test_conn, sizeof test_big[1], &len) == SC_OK);
+    sc_close(&test_conn);
+}
+
+static int test_n_told;
+static void test_on_data_counts(void *ctx, int result, const uint8_t *data,
+                                size_t data_len)
+{
+    CHECK(ctx == NULL && data != NULL && data_len > 0 && result >= 0);
+    test_n_told++;
+}
+
+/* What sc_recv has begun to hand out is not handed out elsewhere. */
+static void test_blocking_sending_leaves_to_recv_what_it_began(void)
+{
+    test_process pid;
+    size_t len = 0;
+    int fd;
+    test_pair_at(0, 1);
+    pid = test_spawn(test_ten_bytes_and_late, &fd);
+    CHECK(test_connect_fd(fd) == SC_OK);
+    CHECK(sc_recv(&test_conn, test_big[1], 1, &len) == SC_MORE);
+    test_n_told = 0;
+    sc_set_on_data(&test_conn, test_on_data_counts, NULL);
+    CHECK(sc_send(&test_conn, test_big[0], 3000000) == SC_OK);
+    CHECK(test_n_told == 0);
+    CHECK(sc_recv(&test_conn, test_big[1], 9, &len) == SC_OK && len == 9);
+    sc_close(&test_conn);
+    test_reap(pid);
+}
+
 /* A wait that fails is an error of the transport, and not waited for again. */
 static void test_blocking_wait_that_fails_is_told(void)
 {
@@ -9160,6 +9427,21 @@ static void test_blocking_close_is_sent_though_it_waits_and_more_comes(void)
 }
 
 static void test_blocking_wait_that_fails_is_told(void)
+{
+    test_skip("it is written for POSIX");
+}
+
+static void test_blocking_looks_for_no_words_behind_close(void)
+{
+    test_skip("it is written for POSIX");
+}
+
+static void test_blocking_close_waits_though_a_byte_comes(void)
+{
+    test_skip("it is written for POSIX");
+}
+
+static void test_blocking_sending_leaves_to_recv_what_it_began(void)
 {
     test_skip("it is written for POSIX");
 }
@@ -9314,6 +9596,18 @@ static void test_work_seal(void)
                  test_args.text, 600);
 }
 
+static void test_work_open(void)
+{
+    test_args.ok = sc_aead_open(test_args.out, test_args.key, test_args.hash,
+                                NULL, 0, test_args.out, 316);
+}
+
+static void test_work_chacha20(void)
+{
+    sc_chacha20_xor(test_args.out, test_args.text, 600, test_args.key,
+                    test_args.hash, 1);
+}
+
 static void test_work_encrypt(void)
 {
     test_args.result = sc_oaep_encrypt(&test_args.private_key.pub, "label", 5,
@@ -9341,6 +9635,12 @@ static void test_work_write(void)
     test_args.result = sc_key_write_pem(&test_args.private_key, test_args.pem,
                                         sizeof test_args.pem,
                                         &test_args.pem_len);
+}
+
+static void test_work_write_short(void)
+{
+    test_args.result = sc_key_write_pem(&test_args.private_key, test_args.pem,
+                                        100, &test_args.pem_len);
 }
 
 static void test_work_read(void)
@@ -9424,12 +9724,45 @@ static void test_wiping_hashes_and_cipher_leave_no_secret_on_the_stack(void)
     CHECK(!test_lies_there(test_args.text, 32));
     CHECK(!test_lies_there(test_args.text + 560, 32));
     CHECK(!test_lies_there(stream[0], 32) && !test_lies_there(stream[1], 32));
+    sc_aead_seal(test_args.out, test_args.key, test_args.hash, NULL, 0,
+                 test_args.text, 300);
+    test_on_stack(test_work_open);
+    CHECK(test_args.ok != 0);
+    CHECK(memcmp(test_args.out, test_args.text, 300) == 0);
+    CHECK(!test_lies_there(test_args.key, 32));
+    CHECK(!test_lies_there(test_args.text, 32));
+    CHECK(!test_lies_there(test_args.text + 100, 32));
+    CHECK(!test_lies_there(test_args.text + 260, 32));
+    test_on_stack(test_work_chacha20);
+    CHECK(!test_lies_there(test_args.key, 32));
+    for (i = 0; i < 24; i++)            /* of the last, shorter block */
+        stream[0][i] = test_args.out[576 + i] ^ test_args.text[576 + i];
+    CHECK(!test_lies_there(stream[0], 24));
+}
+
+/* Nor are p and q there in the digits of 61 bits, each in a word, that powers
+ * modulo one of them are calculated with. */
+static void test_no_digits_on_stack(const sc_private_key *key)
+{
+    const uint8_t *const prime[] = { key->p, key->q };
+    uint64_t digits[6];
+    size_t i, k, bit;
+    for (i = 0; i < 2; i++) {
+        memset(digits, 0, sizeof digits);
+        for (k = 0; k < 6 * 61; k++) {
+            bit = 5 * 61 + k;
+            digits[k / 61] |= (uint64_t)(prime[i][127 - bit / 8] >> bit % 8 & 1)
+                              << k % 61;
+        }
+        CHECK(!test_lies_there((const uint8_t *)digits, sizeof digits));
+    }
 }
 
 static void test_wiping_rsa_leaves_no_secret_on_the_stack(void)
 {
     static uint8_t em[256];
-    uint8_t mask[32];
+    sc_word m[2 * SC_LIMBS(128)], prime[SC_LIMBS(128)];
+    uint8_t mask[32], half[128];
     size_t i;
     if (!test_stack_can_be_searched())
         return;
@@ -9438,8 +9771,17 @@ static void test_wiping_rsa_leaves_no_secret_on_the_stack(void)
     test_on_stack(test_work_private);
     CHECK(test_args.result == SC_OK && test_args.ok != 0);
     test_no_key_on_stack(test_key(2048));
+    test_no_digits_on_stack(test_key(2048));
     CHECK(!test_lies_there(KEY_PIECE(test_args.text)));
     memcpy(em, test_args.text, 256);
+    for (i = 0; i < 2; i++) {           /* m mod q gives q away: gcd(c-m^e,n) */
+        sc_bn_decode(m, 2 * SC_LIMBS(128), em, 256);
+        sc_bn_decode(prime, SC_LIMBS(128), i == 0 ? test_key(2048)->p
+                                                  : test_key(2048)->q, 128);
+        sc_bn_mod(m, m, 2 * SC_LIMBS(128), prime, SC_LIMBS(128));
+        sc_bn_encode(half, 128, m, SC_LIMBS(128));
+        CHECK(!test_lies_there(KEY_PIECE(half)));
+    }
     test_on_stack(test_work_decrypt);
     CHECK(test_args.result == SC_OK && test_args.ok != 0);
     CHECK(memcmp(test_args.hash, test_args.key, 32) == 0);
@@ -9469,6 +9811,10 @@ static void test_wiping_key_files_leave_no_secret_on_the_stack(void)
         return;
     test_on_stack(test_work_check);
     CHECK(test_args.result == SC_OK);
+    test_no_key_on_stack(test_key(2048));
+    test_no_digits_on_stack(test_key(2048));
+    test_on_stack(test_work_write_short);
+    CHECK(test_args.result == SC_ERR_SPACE);
     test_no_key_on_stack(test_key(2048));
     test_on_stack(test_work_write);
     CHECK(test_args.result == SC_OK);
@@ -9752,6 +10098,9 @@ static void test_blocking_listen_and_dial_refuse_what_no_port_is(void)
     CHECK(errno == EADDRINUSE && other == -1);
     other = 9;
     CHECK(sc_dial("127.0.0.1", test_port, 0, &other) == SC_ERR_TIMEOUT);
+    CHECK(other == -1);
+    other = 9;                          /* nor is what cannot be tried */
+    CHECK(sc_dial("255.255.255.255", 9, 0, &other) == SC_ERR_TIMEOUT);
     CHECK(other == -1);
     test_close(fd);
     CHECK(sc_listen("127.0.0.1", 65535, &other) != SC_ERR_ARGUMENT);
@@ -10155,6 +10504,7 @@ static const test_case test_cases_b[] = {
     TEST(blocking_records_cut_anywhere_are_cut_off),
     TEST(blocking_error_of_the_transport_is_passed_on),
     TEST(blocking_transport_that_lies_has_failed),
+    TEST(blocking_reads_nothing_behind_an_error),
     TEST(blocking_calls_on_no_connection_are_harmless),
     TEST(blocking_recv_keeps_no_plaintext),
     TEST(blocking_recv_whole_gives_no_half),
@@ -10172,6 +10522,9 @@ static const test_case test_cases_b[] = {
     TEST(blocking_sending_takes_in_what_comes_slowly),
     TEST(blocking_close_is_sent_though_it_waits_and_more_comes),
     TEST(blocking_wait_that_fails_is_told),
+    TEST(blocking_looks_for_no_words_behind_close),
+    TEST(blocking_close_waits_though_a_byte_comes),
+    TEST(blocking_sending_leaves_to_recv_what_it_began),
     TEST(blocking_reset_connection_is_cut_off),
     TEST(blocking_handshake_ends_after_30_seconds),
     TEST(wiping_hashes_and_cipher_leave_no_secret_on_the_stack),
