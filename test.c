@@ -9761,7 +9761,7 @@ static void test_no_digits_on_stack(const sc_private_key *key)
 static void test_wiping_rsa_leaves_no_secret_on_the_stack(void)
 {
     static uint8_t em[256];
-    sc_word m[2 * SC_LIMBS(128)], prime[SC_LIMBS(128)];
+    sc_word m[2 * SC_LIMBS(128)], prime[SC_LIMBS(128)], rest[SC_LIMBS(128)];
     uint8_t mask[32], half[128];
     size_t i;
     if (!test_stack_can_be_searched())
@@ -9778,8 +9778,8 @@ static void test_wiping_rsa_leaves_no_secret_on_the_stack(void)
         sc_bn_decode(m, 2 * SC_LIMBS(128), em, 256);
         sc_bn_decode(prime, SC_LIMBS(128), i == 0 ? test_key(2048)->p
                                                   : test_key(2048)->q, 128);
-        sc_bn_mod(m, m, 2 * SC_LIMBS(128), prime, SC_LIMBS(128));
-        sc_bn_encode(half, 128, m, SC_LIMBS(128));
+        sc_bn_mod(rest, m, 2 * SC_LIMBS(128), prime, SC_LIMBS(128));
+        sc_bn_encode(half, 128, rest, SC_LIMBS(128));
         CHECK(!test_lies_there(KEY_PIECE(half)));
     }
     test_on_stack(test_work_decrypt);
