@@ -15,7 +15,7 @@ commit=$(git describe --always --exclude '*' 2> /dev/null)
 git diff --quiet HEAD -- . ":!$page" 2> /dev/null || commit=$commit-dirty
 settings=$(env | sed -n '/^SC_JOBS=\|^SC_VECTORS=/d
     s/^\(SC_RESULTS\)=.*/\1=... /p; t
-    s/^SC_[A-Z]*=[A-Za-z0-9]*$/& /p' | sort | tr -d '\n')
+    s/^SC_[A-Z_]*=[A-Za-z0-9]*$/& /p' | sort | tr -d '\n')
 n_passed=0
 n_failed=0
 
